@@ -1,0 +1,1 @@
+"""Language models (torch): loading, and the parts attribution needs, under one set of names."""

@@ -1,0 +1,115 @@
+"""The columns, names and versions every room agrees on.
+
+A **node name** is the only identity a node has, in memory, on disk and on the command line:
+
+=================  ==================================================================
+``12/4051@7``      feature 4051 of layer 12, active at position 7
+``tok@3``          the token embedding at position 3
+``pos@3``          the learned positional embedding at position 3
+``err12@7``        what the dictionary left unexplained of MLP 12 at position 7
+``bias:own``       each target's own constant (encoder bias, unembedding bias, norm bias)
+``bias:attn12``    constants written by attention 12 (value, output and norm biases)
+``bias:mlp12``     constants written by MLP 12 (decoder or output bias)
+``rest``           the incoming edges too small to be kept, summed
+``logit:Austin``   a target: a logit, a difference of logits, any weighting of logits
+=================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, get_args
+
+import polars as pl
+
+TRACE_VERSION: Final = 1
+RUN_VERSION: Final = 1
+
+NodeKind = Literal["feature", "token", "position", "error", "bias", "rest", "logit"]
+NODE_KINDS: Final[tuple[str, ...]] = get_args(NodeKind)
+
+GateName = Literal["linear", "relu", "jumprelu", "topk", "gelu", "gelu_tanh", "silu", "tanh"]
+"""How a feature's activation follows from its pre-activation z.
+
+`jumprelu` and `topk`: z where z > threshold, else 0 (a top-k selection is frozen as the threshold
+that the strongest feature left out sets). `linear`: z (a gated neuron whose gate is held).
+"""
+GATES: Final[tuple[str, ...]] = get_args(GateName)
+
+Index = Literal["Moebius", "Co-Moebius", "SII", "k-SII", "STII", "FSII", "BII", "CHII"]
+
+NODE_SCHEMA: Final = pl.Schema(
+    {
+        "node": pl.String(),
+        "kind": pl.Enum(NODE_KINDS),
+        "layer": pl.Int32(),  # null where a node has none (tokens, targets, bias:own, rest)
+        "pos": pl.Int32(),  # null where a node sums over positions
+        "feature": pl.Int32(),  # id in the dictionary; null unless kind is feature
+        "activation": pl.Float64(),  # features: on this prompt; logits: the value; others: 1
+        "pre_activation": pl.Float64(),  # features and logits: the sum completeness must reach
+        "threshold": pl.Float64(),  # jumprelu and topk
+        "gate": pl.Enum(GATES),  # null unless kind is feature
+        "expanded": pl.Boolean(),  # incoming edges were computed (features and logits)
+        "truncated": pl.Float64(),  # sum of |weight| of the incoming edges summed into `rest`
+        "target_weight": pl.Float64(),  # the weight of a target in influence; 0 for all else
+        "influence": pl.Float64(),  # share of the targets reached through this node; null before scoring
+        "concept": pl.String(),
+        "label": pl.String(),
+    }
+)
+EDGE_COLUMNS: Final[tuple[str, ...]] = ("source", "target", "weight", "strength")
+
+HYPEREDGE_SCHEMA: Final = pl.Schema(
+    {
+        "hyperedge": pl.String(),
+        "members": pl.List(pl.String()),
+        "target": pl.String(),
+        "order": pl.Int32(),
+        "index": pl.String(),
+        "weight": pl.Float64(),
+        "low": pl.Float64(),
+        "high": pl.Float64(),
+        "gate": pl.String(),
+        "channel": pl.String(),
+        "estimated": pl.Boolean(),
+        "evaluations": pl.Int64(),
+    }
+)
+
+_FEATURE = re.compile(r"^(\d+)/(\d+)@(\d+)$")
+
+
+def feature_name(layer: int, feature: int, pos: int) -> str:
+    """Gives a feature node's name.
+
+    Example:
+        >>> feature_name(12, 4051, 7)
+        '12/4051@7'
+    """
+    return f"{layer}/{feature}@{pos}"
+
+
+def parse_feature(name: str) -> tuple[int, int, int] | None:
+    """Gives (layer, feature, position) of a feature node's name, or None for any other text.
+
+    Example:
+        >>> parse_feature("12/4051@7"), parse_feature("tok@3")
+        ((12, 4051, 7), None)
+    """
+    found = _FEATURE.match(name)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def edge_schema(names: pl.Series | list[str], *, double: bool = False) -> pl.Schema:
+    """Gives the edge table's schema: source and target are Enums over the node names.
+
+    An Enum stores each name as an integer whose order is the node table's (topological) order, so
+    edges cost 4 bytes an end and are still filtered by name.
+
+    Args:
+        names: the node names, in the node table's order.
+        double: weight and strength are float64 rather than float32.
+    """
+    ends = pl.Enum(names)
+    number = pl.Float64() if double else pl.Float32()
+    return pl.Schema({"source": ends, "target": ends, "weight": number, "strength": number})
