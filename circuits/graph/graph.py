@@ -148,7 +148,7 @@ def edge_frame(
     return pl.DataFrame({**ends, "weight": weight, "strength": strength}, schema_overrides=schema)
 
 
-def _check_columns(table: str, frame: pl.DataFrame, schema: pl.Schema) -> None:
+def _check_columns(table: str, frame: pl.DataFrame, schema: Mapping[str, Any]) -> None:
     wrong = [
         f"{name} ({frame.schema[name]} instead of {kind})" if name in frame.columns else name
         for name, kind in schema.items()
