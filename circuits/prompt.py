@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from circuits.errors import UsageError
 from circuits.schema import parse_feature
@@ -55,6 +55,7 @@ class FeatureTarget:
 Target = TopLogits | Logit | LogitDifference | FeatureTarget
 
 
+@runtime_checkable
 class Tokenizing(Protocol):
     """Anything that turns text into token ids and back: `circuits.load_model` gives one."""
 

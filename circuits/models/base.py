@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -119,6 +119,7 @@ class Forward:
     logits: Float[Tensor, "n v"]
 
 
+@runtime_checkable
 class Tokens(Protocol):
     """The part of a Hugging Face tokenizer that is used here."""
 
