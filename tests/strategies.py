@@ -1,0 +1,226 @@
+"""Whole valid objects, drawn at random: `traces()` and `graphs()` for Hypothesis, and plain makers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+from literal import run_trace
+
+from circuits.prompt import Prompt
+from circuits.schema import GATES, feature_name
+from circuits.trace import Attention, Features, Mlp, Targets, Terms, Trace
+
+THRESHOLDED = ("jumprelu", "topk")
+OPTIONAL = ("position", "attention", "attention_constant", "skip", "constant", "error", "scales", "bias")
+"""Parts of a trace that may be left out; `random_trace` takes those to leave out as `without`."""
+
+
+def random_trace(
+    seed: int,
+    *,
+    n: int = 4,
+    d: int = 8,
+    layers: int = 3,
+    heads: int = 4,
+    groups: int = 2,
+    features: int = 5,
+    parallel: bool = False,
+    cross_layer: bool = False,
+    dormant: bool = True,
+    gates: tuple[str, ...] = ("relu",),
+    feature_target: bool = False,
+    without: frozenset[str] | set[str] = frozenset(),
+    dtype: type[np.floating] = np.float64,
+) -> Trace:
+    """A trace whose activations, pre-activations and target values obey the literal equations.
+
+    `features` is per layer; each occurs at every position. Those off on this prompt stay as dormant
+    rows, or are left out (and `dormant_gap` says by how much they were off) if not `dormant`. Each
+    feature reads by one or two terms; `cross_layer` lets it write into all later layers too. Two
+    logit targets, the first at the last position; `feature_target` adds one feature as a third.
+    """
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int, scale: float = 1.0) -> np.ndarray:
+        return (rng.normal(size=shape) * scale).astype(dtype)
+
+    def maybe(part: str, *shape: int, scale: float = 0.3) -> np.ndarray | None:
+        drawn = normal(*shape, scale=scale)
+        return None if part in without else drawn
+
+    def scales() -> np.ndarray:
+        drawn = rng.uniform(0.5, 1.5, size=(layers, n)).astype(dtype)
+        return np.ones((layers, n), dtype) if "scales" in without else drawn
+
+    R = max(1, d // heads)
+    score = rng.normal(size=(layers, heads, n, n))
+    pattern = np.tril(np.exp(score))
+    attention = Attention(
+        pattern=(pattern / pattern.sum(-1, keepdims=True)).astype(dtype),
+        value=normal(layers, groups, R, d, scale=d**-0.5),
+        output=normal(layers, heads, d, R, scale=(R * heads) ** -0.5),
+        read_scale=scales(),
+        write_scale=scales(),
+        constant=maybe("attention_constant", layers, n, d),
+    )
+    mlp = Mlp(
+        read_scale=scales(),
+        write_scale=scales(),
+        skip=maybe("skip", layers, d, d, scale=0.3 * d**-0.5),
+        constant=maybe("constant", layers, n, d),
+        error=maybe("error", layers, n, d),
+    )
+    tokens = normal(n, d)
+    rows, reads, writes, vectors = _random_features(
+        rng, (layers, n, features, d), gates, cross_layer, "bias" not in without, dtype
+    )
+    targets = Targets(
+        names=("logit: one", "logit: two"),
+        vector=normal(2, d),
+        position=np.array([n - 1, int(rng.integers(n))], np.int32),
+        bias=np.zeros(2, dtype) if "bias" in without else normal(2),
+        weight=np.array([0.75, 0.25], dtype),
+        value=np.zeros(2, dtype),
+        feature=np.array([-1, -1], np.int32),
+    )
+    draft = Trace(
+        prompt=Prompt(" ".join(f"w{p}" for p in range(n)), tuple(range(n)), tuple(f"w{p}" for p in range(n))),
+        n_layers=layers,
+        token_embedding=tokens,
+        position_embedding=maybe("position", n, d),
+        attention=None if "attention" in without else attention,
+        mlp=mlp,
+        vectors=vectors,
+        features=rows,
+        reads=reads,
+        writes=writes,
+        targets=_with_feature(targets, rows, rng) if feature_target and len(rows) else targets,
+        parallel=parallel,
+        labels={feature_name(0, 0, 0): "a label"} if len(rows) else {},
+        meta={"seed": seed},
+    )
+    return _settled(draft, dtype, dormant=dormant)
+
+
+def _random_features(
+    rng: np.random.Generator,
+    sizes: tuple[int, int, int, int],
+    gates: tuple[str, ...],
+    cross_layer: bool,
+    biased: bool,
+    dtype: type[np.floating],
+) -> tuple[Features, Terms, Terms, np.ndarray]:
+    layers, n, m, d = sizes
+    grid = np.indices((layers, n, m)).reshape(3, -1)
+    layer, position, number = (axis.astype(np.int32) for axis in grid)
+    count = len(layer)
+    # vectors: two reads then one write for each feature of the dictionary
+    vectors = (rng.normal(size=(3 * layers * m, d)) * d**-0.5).astype(dtype)
+    base = 3 * (layer * m + number)
+    gate_of = rng.integers(len(gates), size=(layers, m))[layer, number].astype(np.int8)
+    thresholded = np.array([gates[g] in THRESHOLDED for g in gate_of], bool)
+    bias = rng.normal(size=(layers, m))[layer, number] * 0.3
+    rows = Features(
+        layer=layer,
+        position=position,
+        id=number,
+        activation=np.zeros(count, dtype),
+        pre_activation=np.zeros(count, dtype),
+        bias=(bias if biased else 0 * bias).astype(dtype),
+        threshold=np.where(thresholded, rng.uniform(0.05, 0.4, size=count), 0).astype(dtype),
+        gate=gate_of,
+        gates=gates,
+    )
+    every = np.arange(count, dtype=np.int32)
+    second = every[rng.random(count) < 0.4]
+    reader = np.concatenate([every, second])
+    reads = Terms(
+        feature=reader,
+        vector=np.concatenate([base, base[second] + 1]).astype(np.int32),
+        layer=layer[reader],
+        coefficient=np.concatenate([np.ones(count), rng.normal(size=len(second))]).astype(dtype),
+    )
+    into = [(i, to) for i in range(count) for to in range(layer[i], layers if cross_layer else layer[i] + 1)]
+    writer = np.array([i for i, _ in into], np.int32)
+    writes = Terms(
+        feature=writer,
+        vector=(base[writer] + 2).astype(np.int32),
+        layer=np.array([to for _, to in into], np.int32),
+        coefficient=rng.uniform(0.5, 1.5, size=len(writer)).astype(dtype),
+    )
+    return rows, reads, writes, vectors
+
+
+def _with_feature(targets: Targets, rows: Features, rng: np.random.Generator) -> Targets:
+    i = int(rng.integers(len(rows)))
+    dtype = targets.vector.dtype
+    return Targets(
+        names=(*targets.names, feature_name(int(rows.layer[i]), int(rows.id[i]), int(rows.position[i]))),
+        vector=np.concatenate([targets.vector, np.zeros((1, targets.vector.shape[1]), dtype)]),
+        position=np.append(targets.position, rows.position[i]).astype(np.int32),
+        bias=np.append(targets.bias, 0).astype(dtype),
+        weight=np.array([0.5, 0.25, 0.25], dtype),
+        value=np.zeros(3, dtype),
+        feature=np.append(targets.feature, i).astype(np.int32),
+    )
+
+
+def _settled(draft: Trace, dtype: type[np.floating], *, dormant: bool) -> Trace:
+    """The draft with its numbers filled in, and without its dormant features if not `dormant`."""
+    literal = run_trace(draft)
+    rows = replace(
+        draft.features,
+        pre_activation=literal.pre_activation.astype(dtype),
+        activation=literal.activation.astype(dtype),
+    )
+    targets = replace(draft.targets, value=literal.targets.astype(dtype))
+    trace = replace(draft, features=rows, targets=targets)
+    if dormant:
+        return trace
+    keep = rows.activation != 0
+    keep[targets.feature[targets.feature >= 0]] = True
+    gap = np.full((trace.n_layers, trace.n_positions), np.inf, dtype)
+    off = ~keep
+    np.minimum.at(gap, (rows.layer[off], rows.position[off]), (rows.threshold - rows.pre_activation)[off])
+    row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int32)
+    arrays = {k: v[keep] for k, v in vars(rows).items() if isinstance(v, np.ndarray)}
+    return replace(
+        trace,
+        features=Features(**arrays, gates=rows.gates),
+        reads=_terms_of(trace.reads, keep, row),
+        writes=_terms_of(trace.writes, keep, row),
+        targets=replace(
+            targets, feature=np.where(targets.feature < 0, -1, row[targets.feature]).astype(np.int32)
+        ),
+        dormant_gap=gap,
+        labels={},
+    )
+
+
+def _terms_of(terms: Terms, keep: np.ndarray, row: np.ndarray) -> Terms:
+    stay = keep[terms.feature]
+    return Terms(row[terms.feature[stay]], terms.vector[stay], terms.layer[stay], terms.coefficient[stay])
+
+
+@st.composite
+def traces(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Trace:
+    """A small valid trace: any parts left out, any gates, serial or parallel, cross-layer or not."""
+    groups = draw(st.integers(1, 2))
+    return random_trace(
+        draw(st.integers(0, 2**16)),
+        n=draw(st.integers(1, 3)),
+        d=draw(st.integers(2, 6)),
+        layers=draw(st.integers(1, 3)),
+        heads=groups * draw(st.integers(1, 2)),
+        groups=groups,
+        features=draw(st.integers(0, 3)),
+        parallel=draw(st.booleans()),
+        cross_layer=draw(st.booleans()),
+        dormant=draw(st.booleans()),
+        gates=tuple(draw(st.lists(st.sampled_from(GATES), min_size=1, max_size=3, unique=True))),
+        feature_target=draw(st.booleans()),
+        without=draw(st.sets(st.sampled_from(OPTIONAL))),
+        dtype=dtype or draw(st.sampled_from([np.float32, np.float64])),
+    )
