@@ -80,11 +80,13 @@ def check_config(config: Any, policy: Policy) -> None:
 
 def computing_settings(config: Any) -> dict[str, Any]:
     """Gives the settings that can change a number of the forward pass, by name, for fingerprints."""
-    return {
+    found = {
         key: value
-        for key, value in sorted(vars(config).items())
+        for key, value in vars(config).items()
         if key not in BOOKKEEPING and not key.startswith("_")
     }
+    # Read from a file it is among them, made in memory it is not.
+    return {**found, "model_type": config.model_type}
 
 
 def _known(key: str, value: Any, policy: Policy, defaults: Mapping[str, Any]) -> bool:
@@ -94,7 +96,7 @@ def _known(key: str, value: Any, policy: Policy, defaults: Mapping[str, Any]) ->
     if key == "_heterogeneity_spec":  # other settings for some of the layers
         return False
     # Names with an underscore are transformers' own caches.
-    if key in policy.handled | policy.patterns | BOOKKEEPING or key.startswith("_"):
+    if key in policy.handled | policy.patterns | BOOKKEEPING | {"model_type"} or key.startswith("_"):
         return True
     return key in defaults and bool(value == defaults[key])
 
