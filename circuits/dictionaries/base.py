@@ -34,7 +34,8 @@ class Encoding:
         pre_activation: z.
         activation: a = gate(z).
         threshold: on where z > threshold (jumprelu, topk); None for other gates. A top-k selection
-            is frozen as the largest z left out, at least 0, the same for all features at a position.
+            is frozen as the largest z left out, the same for all features at a position; it may be
+            negative where negative survivors are not clipped.
         gate: how a follows from z.
     """
 
@@ -82,6 +83,7 @@ class AbstractDictionary(abc.ABC):
 
     Attributes:
         kind: "neurons", "transcoder", ...
+        spec: what it was loaded from, as `load_dictionary` takes it.
         n_features: features per layer.
         n_layers: layers covered, from the first.
         read_site: where features read.
@@ -90,6 +92,7 @@ class AbstractDictionary(abc.ABC):
     """
 
     kind: str
+    spec: str
     n_features: int
     n_layers: int
     read_site: ReadSite

@@ -1,0 +1,1 @@
+"""Publishers' layouts on disk, one file each. `circuits.dictionaries.load` lists them."""

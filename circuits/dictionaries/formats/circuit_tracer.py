@@ -1,0 +1,297 @@
+"""Transcoder directories in circuit-tracer's layout, read lazily and written.
+
+A directory holds ``config.yaml`` and one safetensors file a layer::
+
+    model_kind: transcoder_set
+    feature_input_hook: mlp.hook_in         # see READ_HOOKS
+    feature_output_hook: mlp.hook_out       # see WRITE_HOOKS
+    transcoders: [a.safetensors, ...]       # optional; otherwise layer_0.safetensors, layer_1...
+    activation: topk                        # our extension, with `k` and optionally `relu: true`
+    k: 64
+
+    W_enc [m, d]   W_dec [m, d]   b_enc [m]   b_dec [d]
+    activation_function.threshold [m]       # optional: JumpReLU; ReLU without
+    W_skip [d, d]                           # optional: output += x @ W_skip.T
+
+circuit-tracer keeps top-k in its code rather than in files, hence the extension.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from circuits.dictionaries.base import ReadSite, WriteSite
+from circuits.dictionaries.rows import FileRows, finite
+from circuits.dictionaries.transcoder import TopK, TranscoderLayer, Transcoders, TranscoderSettings
+from circuits.errors import Incompatible, InvalidFile
+from circuits.files import atomic
+from circuits.models.base import Model
+
+NAME: Final = "circuit-tracer transcoders (config.yaml, layer_*.safetensors with W_enc and W_dec)"
+
+READ_HOOKS: Final[Mapping[str, ReadSite]] = {
+    "mlp.hook_in": "mlp_in",
+    "ln2.hook_normalized": "mlp_in_no_gain",  # RMS norms; LayerNorm's lies after gain and bias
+    "hook_resid_mid": "residual",
+    "hook_mlp_in": "residual",  # TransformerLens: the stream as it enters ln2
+}
+WRITE_HOOKS: Final[Mapping[str, WriteSite]] = {
+    "mlp.hook_out": "mlp_out",
+    "hook_mlp_out": "residual",  # TransformerLens: after a post-norm, where there is one
+}
+_HANDLED = {
+    "model_kind",
+    "feature_input_hook",
+    "feature_output_hook",
+    "transcoders",
+    "activation",
+    "k",
+    "relu",
+}
+_IGNORED = {"model_name", "scan", "repo_id", "revision", "subfolder"}
+_REQUIRED = {"W_enc", "W_dec", "b_enc", "b_dec"}
+_THRESHOLD = "activation_function.threshold"
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_SAMPLED_ROWS = 64
+
+
+def recognises(path: Path) -> bool:
+    """Tells whether a directory is in this layout, by its configuration or by its tensors' names."""
+    if not path.is_dir():
+        return False
+    if (path / "config.yaml").exists():
+        return "model_kind" in _read_config(path)
+    return any("W_enc" in _shapes(file) for file in sorted(path.glob("*.safetensors"))[:1])
+
+
+def load(path: Path, model: Model) -> Transcoders:
+    """Gives the transcoders of a directory; encoder and decoder stay on disk.
+
+    Weights of any float type are computed with in the model's type.
+
+    Raises:
+        InvalidFile: a missing layer or key, an unknown key or setting, shapes that do not agree,
+            NaN, or a truncated file.
+        Incompatible: a hook that is not known, or a kind of dictionary that is not this one.
+    """
+    config = _read_config(path)
+    _check_config(path, config)
+    files = _layer_files(path, config)
+    read = READ_HOOKS[config["feature_input_hook"]]
+    if read == "mlp_in_no_gain" and model.anatomy.layers[0].mlp_norm.kind == "layer":
+        read = "mlp_in"
+    settings = TranscoderSettings(
+        read_site=read,
+        write_site=WRITE_HOOKS[config["feature_output_hook"]],
+        top_k=_top_k(path, config),
+        fingerprint=_fingerprint(config, files),
+        spec=str(path),
+    )
+    return Transcoders([_layer(file, model.dtype) for file in files], settings)
+
+
+def save_transcoders(
+    path: Path,
+    layers: Sequence[TranscoderLayer],
+    settings: TranscoderSettings | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Writes transcoders as a directory in this layout, whole or not at all.
+
+    Args:
+        path: the directory to make.
+        layers: the weights, first layer to last.
+        settings: where they read and write, and top-k; the MLP's own input and output unless given.
+        overwrite: replace what stands there.
+
+    Raises:
+        OutputExists: `path` exists and `overwrite` is false.
+        WriteFailed: the file system refused.
+    """
+    settings = settings or TranscoderSettings()
+    config: dict[str, Any] = {
+        "model_kind": "transcoder_set",
+        "feature_input_hook": next(h for h, site in READ_HOOKS.items() if site == settings.read_site),
+        "feature_output_hook": next(h for h, site in WRITE_HOOKS.items() if site == settings.write_site),
+    }
+    if settings.top_k is not None:
+        config |= {"activation": "topk", "k": settings.top_k.k, "relu": settings.top_k.relu}
+    with atomic(path, directory=True, overwrite=overwrite) as temporary:
+        for number, layer in enumerate(layers):
+            try:
+                save_file(_tensors(layer), temporary / f"layer_{number}.safetensors")
+            except SafetensorError as cause:
+                raise OSError(str(cause)) from cause
+        (temporary / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def _tensors(layer: TranscoderLayer) -> dict[str, Tensor]:
+    tensors = {
+        "W_enc": layer.encoder.all(),
+        "W_dec": layer.decoder.all(),
+        "b_enc": layer.encoder_bias,
+        "b_dec": layer.decoder_bias,
+    }
+    if layer.threshold is not None:
+        tensors[_THRESHOLD] = layer.threshold
+    if layer.skip is not None:
+        tensors["W_skip"] = layer.skip.all()
+    return {key: tensor.contiguous().clone() for key, tensor in tensors.items()}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    file = path / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text())
+    except FileNotFoundError as cause:
+        raise InvalidFile(
+            f"{path} holds transcoders but no config.yaml: write one with model_kind, feature_input_hook"
+            " and feature_output_hook."
+        ) from cause
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
+        raise InvalidFile(f"{file} could not be read: {' '.join(str(cause).split())}.") from cause
+    if not isinstance(config, dict):
+        raise InvalidFile(f"{file} is no table of settings.")
+    return config
+
+
+def _check_config(path: Path, config: Mapping[str, Any]) -> None:
+    kind = config.get("model_kind")
+    if kind != "transcoder_set":
+        raise Incompatible(f"{path} is of the kind {kind!r}: only transcoder_set can be read.")
+    unknown = sorted(str(key) for key in config if key not in _HANDLED | _IGNORED)
+    if unknown:
+        raise InvalidFile(
+            f"{path / 'config.yaml'} has settings that are neither handled nor known to be harmless:"
+            f" {', '.join(unknown)}."
+        )
+    for key, known in (("feature_input_hook", READ_HOOKS), ("feature_output_hook", WRITE_HOOKS)):
+        if config.get(key) not in known:
+            raise Incompatible(
+                f"{path / 'config.yaml'} gives {key} as {config.get(key)!r}: known are {', '.join(known)}."
+            )
+
+
+def _top_k(path: Path, config: Mapping[str, Any]) -> TopK | None:
+    if "activation" not in config:
+        extra = sorted({"k", "relu"} & config.keys())
+        if extra:
+            raise InvalidFile(f"{path / 'config.yaml'} gives {', '.join(extra)} without activation: topk.")
+        return None
+    k, relu = config.get("k"), config.get("relu", False)
+    if config["activation"] != "topk" or type(k) is not int or type(relu) is not bool:
+        raise InvalidFile(
+            f"{path / 'config.yaml'} gives activation {config['activation']!r} with k {k!r} and relu"
+            f" {relu!r}: only topk with a whole k and relu true or false is known."
+        )
+    return TopK(k, relu)
+
+
+def _layer_files(path: Path, config: Mapping[str, Any]) -> list[Path]:
+    if "transcoders" in config:
+        listed = config["transcoders"]
+        if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
+            raise InvalidFile(
+                f"{path / 'config.yaml'} gives transcoders as something else than a list of files."
+            )
+        remote = [name for name in listed if name.startswith("hf://")]
+        if remote:
+            raise InvalidFile(f"{path} points to {remote[0]}: download the files and list their local names.")
+        files = [path / name for name in listed]
+    else:
+        numbers = [
+            int(found[1])
+            for file in path.iterdir()
+            if (found := re.fullmatch(r"layer_(\d+)\.safetensors", file.name))
+        ]
+        files = [path / f"layer_{number}.safetensors" for number in range(max(numbers, default=-1) + 1)]
+        if not files:
+            raise InvalidFile(f"{path} has no layer_*.safetensors and its config.yaml lists no transcoders.")
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise InvalidFile(f"{path} lacks {', '.join(missing[:3])}{' and more' * (len(missing) > 3)}.")
+    return files
+
+
+def _shapes(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    try:
+        with safe_open(file, framework="pt") as content:
+            slices = {key: content.get_slice(key) for key in content.keys()}  # noqa: SIM118 - no mapping
+            return {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
+    except (OSError, SafetensorError) as cause:
+        raise InvalidFile(f"{file} is no whole safetensors file: {cause}.") from cause
+
+
+def _check_shapes(file: Path, found: Mapping[str, tuple[tuple[int, ...], str]]) -> tuple[int, int]:
+    missing = sorted(_REQUIRED - found.keys())
+    if missing:
+        raise InvalidFile(f"{file} lacks {', '.join(missing)}.")
+    unknown = sorted(found.keys() - _REQUIRED - {_THRESHOLD, "W_skip"})
+    if unknown:
+        raise InvalidFile(f"{file} holds {', '.join(unknown)}, which this layout does not know.")
+    m, d = (found["b_enc"][0] + found["b_dec"][0] + (0, 0))[:2]
+    expected = {
+        "W_enc": (m, d),
+        "W_dec": (m, d),
+        "b_enc": (m,),
+        "b_dec": (d,),
+        _THRESHOLD: (m,),
+        "W_skip": (d, d),
+    }
+    wrong = [
+        f"{key} {kind}{list(shape)} where {list(expected[key])} floats fit"
+        for key, (shape, kind) in found.items()
+        if shape != expected[key] or kind not in _FLOATS
+    ]
+    if wrong:
+        raise InvalidFile(f"{file} has {m} encoder and {d} decoder biases, but {', '.join(wrong)}.")
+    return m, d
+
+
+def _layer(file: Path, dtype: torch.dtype) -> TranscoderLayer:
+    found = _shapes(file)
+    m, d = _check_shapes(file, found)
+    with safe_open(file, framework="pt") as content:
+        small = {
+            key: finite(content.get_tensor(key).to(dtype), file, key)
+            for key in ("b_enc", "b_dec", _THRESHOLD)
+            if key in found
+        }
+    return TranscoderLayer(
+        encoder=FileRows(file, "W_enc", (m, d), dtype),
+        encoder_bias=small["b_enc"],
+        decoder=FileRows(file, "W_dec", (m, d), dtype),
+        decoder_bias=small["b_dec"],
+        threshold=small.get(_THRESHOLD),
+        skip=FileRows(file, "W_skip", (d, d), dtype) if "W_skip" in found else None,
+    )
+
+
+def _fingerprint(config: Mapping[str, Any], files: Sequence[Path]) -> str:
+    """Gives a hash over settings, shapes, biases and 64 evenly spaced rows of each matrix.
+
+    Sampling keeps opening a set of many gigabytes instant.
+    """
+    settings = {key: value for key, value in config.items() if key not in _IGNORED | {"transcoders"}}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for file in files:
+        shapes = sorted(_shapes(file).items())
+        digest.update(repr(shapes).encode())
+        with safe_open(file, framework="pt") as content:
+            for key, (shape, _) in shapes:
+                rows = torch.linspace(0, shape[0] - 1, min(shape[0], _SAMPLED_ROWS)).long()
+                part = content.get_slice(key)[rows] if len(shape) > 1 else content.get_tensor(key)
+                digest.update(part.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,91 @@
+"""Matrices of one row a feature: in memory, or on disk and read row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from circuits.dictionaries.base import Rows
+from circuits.errors import InvalidFile
+
+
+@dataclass(frozen=True)
+class DenseRows(Rows):
+    """Rows held in memory."""
+
+    matrix: Float[Tensor, "m d"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Gives (m, d)."""
+        return int(self.matrix.shape[0]), int(self.matrix.shape[1])
+
+    def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
+        """Gives the rows of the given features."""
+        return self.matrix[torch.as_tensor(ids, dtype=torch.long)]
+
+    def all(self) -> Float[Tensor, "m d"]:
+        """Gives the whole matrix."""
+        return self.matrix
+
+
+@dataclass(frozen=True)
+class FileRows(Rows):
+    """Rows of one matrix of a safetensors file, read when asked for and not kept.
+
+    Attributes:
+        path: the file.
+        key: the matrix in it.
+        shape: (m, d).
+        dtype: what the rows are converted to, whatever the file holds.
+    """
+
+    path: Path
+    key: str
+    shape: tuple[int, int]
+    dtype: torch.dtype
+
+    def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
+        """Gives the rows of the given features; no other pages of the file are touched.
+
+        Raises:
+            InvalidFile: the file can no longer be read, or a row holds NaN or infinity.
+        """
+        index = torch.as_tensor(ids, dtype=torch.long).cpu()
+        return self._read(index) if len(index) else torch.empty(0, self.shape[1], dtype=self.dtype)
+
+    def all(self) -> Float[Tensor, "m d"]:
+        """Gives the whole matrix.
+
+        Raises:
+            InvalidFile: as for `take`.
+        """
+        return self._read(slice(None))
+
+    def _read(self, index: Tensor | slice) -> Tensor:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                rows = file.get_slice(self.key)[index].to(self.dtype)
+        except (OSError, SafetensorError) as cause:
+            raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
+        return finite(rows, self.path, self.key)
+
+
+def finite(tensor: Tensor, path: Path, key: str) -> Tensor:
+    """Gives the tensor back if all its numbers are finite.
+
+    Raises:
+        InvalidFile: some are not.
+    """
+    bad = int((~torch.isfinite(tensor)).sum())
+    if bad:
+        raise InvalidFile(
+            f"{key} in {path} holds {bad} numbers that are NaN or infinite: make the file again."
+        )
+    return tensor

@@ -1,0 +1,68 @@
+"""Provisional labels: the tokens that a feature promotes directly (logit lens)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.extract.collect import Table
+from circuits.extract.fold import Frame
+from circuits.extract.targets import quoted
+from circuits.models.base import Model
+from circuits.schema import feature_name
+
+TOKENS = 3
+"""Tokens in a label."""
+
+_BLOCK = 256  # features at a time: 50 MB of scores at 49,152 tokens
+
+
+def lens_labels(model: Model, table: Table, step: Callable[[int, int], None] | None = None) -> dict[str, str]:
+    """Gives, for each feature node, the tokens it promotes most as it is on this prompt.
+
+    The scores are U · gain · C · w (nostalgebraist 2020): what the feature writes, read by the final
+    norm and the unembedding as if nothing lay between. Demeaning over the vocabulary leaves the
+    order of tokens as it is. A feature of negative activation promotes what its vector suppresses.
+
+    Args:
+        model: gives final norm and unembedding.
+        table: the features.
+        step: told how many directions are done, and of how many.
+    """
+    features, writes = table.features, table.writes
+    negative = features.activation < 0
+    keys = np.stack([features.layer, features.id, negative], axis=1)
+    distinct, first, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    row = np.full(len(features), -1)
+    row[first] = np.arange(len(distinct))
+    used = row[writes.feature] >= 0
+    directions = np.zeros((len(distinct), table.vectors.shape[1]), dtype=table.vectors.dtype)
+    amounts = writes.coefficient[used][:, None] * table.vectors[writes.vector[used]]
+    np.add.at(directions, row[writes.feature[used]], amounts)
+    directions[distinct[:, 2] == 1] *= -1
+    texts = promoted(model, torch.from_numpy(directions), step)
+    names = zip(features.layer, features.id, features.position, kind.reshape(-1), strict=True)
+    return {feature_name(int(layer), int(i), int(p)): texts[k] for layer, i, p, k in names}
+
+
+@torch.no_grad()
+def promoted(
+    model: Model, directions: Float[Tensor, "k d"], step: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """Gives a label such as `→ " Paris", " France", " Lyon"` for each residual-space direction."""
+    norm, unembedding = model.anatomy.final_norm, model.anatomy.unembedding
+    frame = Frame(unembedding.new_ones(1), norm.gain, None, norm.kind == "layer")
+    spelt = functools.cache(lambda token: quoted(model.decode(token)))
+    labels: list[str] = []
+    for start in range(0, len(directions), _BLOCK):
+        seen = frame.push(directions[start : start + _BLOCK].to(unembedding))
+        best = torch.topk(seen @ unembedding.T, TOKENS, dim=1).indices.tolist()
+        labels += ["→ " + ", ".join(map(spelt, tokens)) for tokens in best]
+        if step is not None:
+            step(min(start + _BLOCK, len(directions)), len(directions))
+    return labels
