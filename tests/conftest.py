@@ -5,4 +5,4 @@ from jaxtyping import install_import_hook
 # By room: beartype cannot read polars' schema types, which `circuits.schema` names.
 ROOMS = ("trace", "trace_io", "graph", "models", "dictionaries", "extract", "engine", "query")
 
-install_import_hook([f"circuits.{room}" for room in ROOMS], "beartype.beartype")
+install_import_hook([f"circuits.{room}" for room in ROOMS], "typecheck.check")

@@ -1,0 +1,174 @@
+"""From a trace to a graph: rows of the targets first, then of features, the most influential first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import jax
+import numpy as np
+import polars as pl
+from jaxtyping import Int
+
+import circuits
+from circuits.engine.edges import Edges, EdgeStore
+from circuits.engine.nodes import node_table
+from circuits.engine.plan import Chunk, plan
+from circuits.engine.rows import Engine, devices
+from circuits.graph.graph import Graph
+from circuits.graph.influence import influence, scores, with_influence
+from circuits.trace import Trace
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done, how many so far, how many in all)."""
+
+ROUNDS = 6
+"""Into how many rounds a budget is split: after each, influence says which features come next."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how wide to compute.
+
+    Attributes:
+        device: "auto" (JAX's choice), "cpu" or "gpu". All devices of the kind share the rows.
+        workers: calls under way at once on each device; None: one for each core of a CPU, else 2.
+    """
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    workers: int | None = None
+
+
+def attribute(
+    trace: Trace,
+    methods: tuple[Edges, ...] = (Edges(),),
+    *,
+    compute: Compute = Compute(),
+    progress: Progress | None = None,
+) -> Graph:
+    """Gives the attribution graph of a trace.
+
+    The weight of an edge is the signed contribution of the source, at its activation, to the target's
+    pre-activation, attention patterns and normalisation scales frozen (Ameisen et al. 2025). The sum
+    over a target's sources, constants and `rest` included, is its pre-activation.
+
+    Args:
+        trace: one prompt, from `extract` or a file.
+        methods: what to compute; first-order edges.
+        compute: device and width.
+        progress: told after every batch of rows.
+
+    Raises:
+        UsageError: the device is not there.
+
+    Example:
+        >>> graph = attribute(trace, [Edges(max_features=2000)])  # doctest: +SKIP
+    """
+    start = time.perf_counter()
+    chosen = devices(compute.device)
+    settings = methods[0]
+    engine = Engine(trace, devices=chosen, workers=compute.workers or _default_workers(chosen))
+    job = _Job(trace, settings, engine, progress)
+    job.run()
+    graph = with_influence(job.graph())
+    meta = {
+        **trace.meta,
+        "prompt": {"text": trace.prompt.text, "ids": trace.prompt.ids, "tokens": trace.prompt.tokens},
+        "methods": {"edges": asdict(settings)},
+        "scores": asdict(scores(graph)),
+        "completeness_residual": completeness_residual(graph),
+        "dormant_gap": _gap(trace),
+        "versions": {"circuits": circuits.__version__, "jax": jax.__version__, "polars": pl.__version__},
+        "device": chosen[0].platform,
+        "timings": {**trace.meta.get("timings", {}), "attribute": time.perf_counter() - start},
+    }
+    return graph.with_meta(**meta)
+
+
+def completeness_residual(graph: Graph) -> float:
+    """Gives the worst |Σ weight − z| / max(1, |z|) over all nodes whose incoming edges were computed."""
+    sums = np.asarray(graph.matrix.sum(axis=1), dtype=np.float64)
+    table = graph.nodes.with_columns(sum=sums).filter("expanded")
+    z = table["pre_activation"].to_numpy()
+    gap = np.abs(table["sum"].to_numpy() - z) / np.maximum(1, np.abs(z))
+    return float(gap.max(initial=0))
+
+
+def _default_workers(chosen: tuple[jax.Device, ...]) -> int:
+    return 1 if chosen[0].platform == "cpu" else 2
+
+
+def _gap(trace: Trace) -> float | None:
+    """Gives how far pre-activations may move before an absent feature could turn on."""
+    gap = None if trace.dormant_gap is None else float(trace.dormant_gap.min())
+    return gap if gap is not None and np.isfinite(gap) else None
+
+
+@dataclass
+class _Job:
+    """The rows of one graph: which are done, which come next."""
+
+    trace: Trace
+    settings: Edges
+    engine: Engine
+    progress: Progress | None
+    expanded: Int[np.ndarray, "F"] = field(init=False)
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        where = self.engine.where
+        self.store = EdgeStore(self.trace, where, self.engine.sources, self.settings)
+        self.nodes = node_table(self.trace, where)
+        self.expanded = np.zeros(len(self.trace.features), dtype=np.int32)
+        most = self.settings.max_features
+        self.budget = len(self.expanded) if most is None else min(most, len(self.expanded))
+
+    def run(self) -> None:
+        """Computes the rows of all targets, then of features until the budget is spent."""
+        targets = self.trace.targets
+        logits = np.flatnonzero(targets.feature < 0)
+        layer = np.full(len(logits), self.trace.n_layers)
+        self._rows(plan(layer, targets.position[logits], logits))
+        self._expand(np.unique(targets.feature[targets.feature >= 0]))
+        while (left := self.budget - int(self.expanded.sum())) > 0:
+            chosen = self._next(left)
+            if not len(chosen):
+                break
+            self._expand(chosen)
+
+    def _next(self, left: int) -> Int[np.ndarray, "k"]:
+        """Gives the features to expand next: all that are left if they fit, else the best."""
+        waiting = np.flatnonzero(self.expanded == 0)
+        if len(waiting) <= left:
+            return waiting
+        share = influence(self.graph())[self.engine.where.feature[waiting]]
+        size = min(left, max(self.budget // ROUNDS, 256))
+        best = np.argsort(-share, kind="stable")[:size]
+        return waiting[best[share[best] > 0]]
+
+    def _expand(self, members: Int[np.ndarray, "k"]) -> None:
+        features = self.trace.features
+        self._rows(plan(features.layer[members], features.position[members], members))
+        self.expanded[members] = 1
+
+    def _rows(self, chunks: list[Chunk]) -> None:
+        total = self.budget + int((self.trace.targets.feature < 0).sum())
+        for batch in self.engine.stream(chunks):
+            self.store.add(batch)
+            self.done += len(batch.chunk.members)
+            if self.progress is not None:
+                self.progress("rows", self.done, max(total, self.done))
+
+    def graph(self) -> Graph:
+        """Gives the graph of the rows so far."""
+        expanded = np.zeros(len(self.nodes), dtype=bool)
+        where = self.engine.where
+        expanded[where.feature[self.expanded == 1]] = True
+        expanded[where.target[self.trace.targets.feature < 0]] = True
+        nodes = self.nodes.with_columns(
+            expanded=pl.Series(expanded), truncated=pl.Series(self.store.truncated)
+        )
+        source, target, weight, strength = self.store.columns()
+        return Graph.of(nodes, (source, target), (weight, strength))

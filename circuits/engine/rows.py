@@ -1,0 +1,110 @@
+"""Streams rows: the effects of all sources on one chunk of targets after another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from circuits.engine.nodes import NodeMap
+from circuits.engine.operator import Effects, Operator, pull
+from circuits.engine.plan import Chunk
+from circuits.engine.sources import Sources, combine
+from circuits.errors import UsageError
+from circuits.trace import Trace
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """One chunk's effects, computed. They have the chunk's padded size."""
+
+    chunk: Chunk
+    effects: Effects
+
+
+class Engine:
+    """The operators of one trace, one for each device, and what they need to make rows.
+
+    Chunks are independent of each other, so they are dealt to `workers` threads; each device has its
+    own copy of the operator. On a CPU one worker per core, each computing single-threaded, wastes
+    less than one computation spread over the cores.
+
+    Args:
+        trace: the prompt.
+        devices: where to compute; the default device unless given.
+        workers: calls under way at once, per device.
+    """
+
+    def __init__(self, trace: Trace, *, devices: tuple[jax.Device, ...] = (), workers: int = 1) -> None:
+        self.trace = trace
+        self.where = NodeMap.of(trace)
+        self.sources = Sources.of(trace, self.where)
+        with self.precision():
+            self.operators = [
+                Operator(trace, self.sources, device) for device in devices or (jax.devices()[0],)
+            ]
+        self._reads = combine(trace.reads, len(trace.features), len(trace.vectors))
+        self._workers = workers
+
+    def precision(self) -> AbstractContextManager[object]:
+        """Gives a context in which JAX computes in the trace's precision. Per thread."""
+        return jax.enable_x64(True) if self.trace.dtype == np.float64 else nullcontext()
+
+    def stream(self, chunks: Iterable[Chunk]) -> Iterator[RowBatch]:
+        """Gives the effects of each chunk, in order, computing the next ones meanwhile."""
+        slots = len(self.operators) * self._workers
+        pending: deque[Future[RowBatch]] = deque()
+        with ThreadPoolExecutor(slots) as pool:
+            try:
+                for i, chunk in enumerate(chunks):
+                    pending.append(pool.submit(self._compute, chunk, self.operators[i % len(self.operators)]))
+                    if len(pending) > slots:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _compute(self, chunk: Chunk, operator: Operator) -> RowBatch:
+        reads, positions = self.reads(chunk)
+        padding = chunk.size - len(positions)
+        with self.precision():
+            effects = pull(
+                operator.layers(chunk.positions),
+                jax.device_put(np.pad(reads, [(0, padding), (0, 0)]), operator.device),
+                jax.device_put(np.pad(positions, (0, padding)).astype(np.int32), operator.device),
+                jnp.asarray(chunk.layer, jnp.int32),
+                parallel=operator.parallel,
+            )
+            return RowBatch(chunk, jax.block_until_ready(effects))
+
+    def reads(self, chunk: Chunk) -> tuple[Float[np.ndarray, "k d"], np.ndarray]:
+        """Gives what a chunk's members read from the residual stream, scales applied, and where."""
+        trace, members = self.trace, chunk.members
+        if chunk.layer == trace.n_layers:
+            return trace.targets.vector[members], trace.targets.position[members]
+        at = trace.features.position[members]
+        scale = trace.mlp.read_scale[chunk.layer, at]
+        vectors = (self._reads[members] @ trace.vectors) * scale[:, None]
+        return vectors.astype(trace.dtype), at
+
+
+def devices(kind: str) -> tuple[jax.Device, ...]:
+    """Gives the devices of a kind: "auto" (JAX's choice), "cpu", "gpu".
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return tuple(jax.devices(None if kind == "auto" else kind))
+    except RuntimeError as cause:
+        found = ", ".join(sorted({device.platform for device in jax.devices()}))
+        raise UsageError(f"JAX finds no {kind!r} device here, only {found}: choose --device auto.") from cause
