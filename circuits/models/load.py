@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
@@ -64,10 +64,10 @@ def load_model(spec: str, *, dtype: Precision = "float32", device: str = "cpu") 
         >>> model  # doctest: +SKIP
         Model(SmolLM2-135M-Instruct.Q4_1: llama, 30 layers, width 576)
     """
-    if dtype not in get_args(Precision):
-        raise UsageError(f"Precision {dtype!r} is not offered: use {' or '.join(get_args(Precision))}.")
-    precision: torch.dtype = getattr(torch, dtype)
-    _check_device(device)
+    if not spec.strip():
+        raise UsageError("No model given: name a directory, a .gguf file, a hub repository, or 'smollm2'.")
+    precision = _precision(dtype)
+    _check_device(device, precision)
     path = smollm2_file() if spec == "smollm2" else Path(spec).expanduser()
     if path.is_file():
         if path.suffix.lower() != ".gguf":
@@ -176,9 +176,16 @@ def _from_cache(place: Path, spec: str, name: str, precision: torch.dtype, devic
     return model
 
 
-def _check_device(device: str) -> None:
+def _precision(dtype: str) -> torch.dtype:
+    offered = {"float32": torch.float32, "float64": torch.float64}
+    if dtype not in offered:
+        raise UsageError(f"Precision {dtype!r} is not offered: use {' or '.join(offered)}.")
+    return offered[dtype]
+
+
+def _check_device(device: str, precision: torch.dtype) -> None:
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as cause:
+        torch.empty(0, device=device, dtype=precision)  # Apple's mps, for one, has no float64
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as cause:
         reason = str(cause).splitlines()[0]
         raise UsageError(f"Device {device!r} cannot be used ({reason}): 'cpu' always can.") from cause
