@@ -44,12 +44,14 @@ class FileRows(Rows):
         key: the matrix in it.
         shape: (m, d).
         dtype: what the rows are converted to, whatever the file holds.
+        device: where they are put.
     """
 
     path: Path
     key: str
     shape: tuple[int, int]
     dtype: torch.dtype
+    device: torch.device = torch.device("cpu")
 
     def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
         """Gives the rows of the given features; no other pages of the file are touched.
@@ -58,7 +60,9 @@ class FileRows(Rows):
             InvalidFile: the file can no longer be read, or a row holds NaN or infinity.
         """
         index = torch.as_tensor(ids, dtype=torch.long).cpu()
-        return self._read(index) if len(index) else torch.empty(0, self.shape[1], dtype=self.dtype)
+        if not len(index):
+            return torch.empty(0, self.shape[1], dtype=self.dtype, device=self.device)
+        return self._read(index)
 
     def all(self) -> Float[Tensor, "m d"]:
         """Gives the whole matrix.
@@ -71,7 +75,7 @@ class FileRows(Rows):
     def _read(self, index: Tensor | slice) -> Tensor:
         try:
             with safe_open(self.path, framework="pt") as file:
-                rows = file.get_slice(self.key)[index].to(self.dtype)
+                rows = file.get_slice(self.key)[index].to(self.device, self.dtype)
         except (OSError, SafetensorError) as cause:
             raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
         return finite(rows, self.path, self.key)

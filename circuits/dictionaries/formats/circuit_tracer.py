@@ -98,7 +98,7 @@ def load(path: Path, model: Model) -> Transcoders:
         fingerprint=_fingerprint(config, files),
         spec=str(path),
     )
-    return Transcoders([_layer(file, model.dtype) for file in files], settings)
+    return Transcoders([_layer(file, model.anatomy.embedding) for file in files], settings)
 
 
 def save_transcoders(
@@ -260,22 +260,23 @@ def _check_shapes(file: Path, found: Mapping[str, tuple[tuple[int, ...], str]]) 
     return m, d
 
 
-def _layer(file: Path, dtype: torch.dtype) -> TranscoderLayer:
+def _layer(file: Path, like: Tensor) -> TranscoderLayer:
+    """Gives one file's weights in the type and place of `like`."""
     found = _shapes(file)
     m, d = _check_shapes(file, found)
     with safe_open(file, framework="pt") as content:
         small = {
-            key: finite(content.get_tensor(key).to(dtype), file, key)
+            key: finite(content.get_tensor(key).to(like), file, key)
             for key in ("b_enc", "b_dec", _THRESHOLD)
             if key in found
         }
     return TranscoderLayer(
-        encoder=FileRows(file, "W_enc", (m, d), dtype),
+        encoder=FileRows(file, "W_enc", (m, d), like.dtype, like.device),
         encoder_bias=small["b_enc"],
-        decoder=FileRows(file, "W_dec", (m, d), dtype),
+        decoder=FileRows(file, "W_dec", (m, d), like.dtype, like.device),
         decoder_bias=small["b_dec"],
         threshold=small.get(_THRESHOLD),
-        skip=FileRows(file, "W_skip", (d, d), dtype) if "W_skip" in found else None,
+        skip=FileRows(file, "W_skip", (d, d), like.dtype, like.device) if "W_skip" in found else None,
     )
 
 
