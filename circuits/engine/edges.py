@@ -70,14 +70,11 @@ class EdgeStore:
         logits = chunk.layer == self.trace.n_layers
         rows = self.where.target[chunk.members] if logits else self.where.feature[chunk.members]
         floor = self.settings.tolerance * np.asarray(effects.magnitude)[:size]
-        depth = min(chunk.layer + 1, self.trace.n_layers)  # layers above hold zeros
+        depth = chunk.layer  # layers above hold zeros
         node = self.sources.block_node[:depth, : effects.blocks.shape[1]]
         blocks = np.asarray(effects.blocks)[:depth, : node.shape[1], :size]
         parts = [self._spread(blocks, node, floor)] if self._shared else [self._kept(blocks, node, floor)]
         n = self.trace.n_positions
-        if self.trace.mlp.error is not None:
-            error = np.asarray(effects.error)[:depth, :n, :size, None]
-            parts.append(self._kept(error, self.where.error[:depth, : error.shape[1], None], floor))
         inputs = np.stack([self.where.token, self.where.position][: len(effects.inputs)])
         seen = np.asarray(effects.inputs)[:, :n, :size, None]
         parts.append(self._kept(seen, inputs[:, : seen.shape[1], None], floor))
@@ -97,8 +94,10 @@ class EdgeStore:
         dormant = (self._activation[node] == 0) & (node >= 0)
         if dormant.any():
             large |= dormant[:, :, None, :] & (values != 0)
-        at = np.nonzero(large)
-        return node[at[0], at[1], at[3]], at[2], values[at]
+        # flat numbers first: unravelling the few kept is far cheaper than a nonzero over four axes
+        kept = np.flatnonzero(large)
+        layer, block, target, entry = np.unravel_index(kept, large.shape)
+        return node[layer, block, entry], target, values.reshape(-1)[kept]
 
     def _spread(
         self,

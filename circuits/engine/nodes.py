@@ -98,68 +98,86 @@ def node_table(trace: Trace, where: NodeMap) -> pl.DataFrame:
         trace: gives features, targets and labels.
         where: its `NodeMap`.
     """
-    size, features, targets = where.size, trace.features, trace.targets
-    names = np.empty(size, dtype=object)
-    kind = np.full(size, "bias", dtype=object)
-    layer, pos, feature = (np.full(size, -1) for _ in range(3))
-    activation = np.ones(size)
-    pre, threshold = np.full(size, np.nan), np.full(size, np.nan)
-    gate: list[str | None] = [None] * size
-    weight = np.zeros(size)
+    size = where.size
+    columns = {
+        "node": np.empty(size, dtype=object),
+        "kind": np.full(size, "bias", dtype=object),
+        "layer": np.full(size, -1),
+        "pos": np.full(size, -1),
+        "feature": np.full(size, -1),
+        "activation": np.ones(size),
+        "pre_activation": np.full(size, np.nan),
+        "threshold": np.full(size, np.nan),
+        "gate": np.full(size, None, dtype=object),
+        "target_weight": np.zeros(size),
+    }
+    _fill_constants(columns, where)
+    _fill_features(columns, trace, where)
+    _fill_targets(columns, trace, where)
+    return pl.DataFrame(
+        {
+            **{name: columns[name].tolist() for name in ("node", "kind", "gate")},
+            **{name: _nullable(columns[name]) for name in ("layer", "pos", "feature")},
+            **{name: columns[name] for name in ("activation", "target_weight")},
+            **{name: pl.Series(columns[name]).fill_nan(None) for name in ("pre_activation", "threshold")},
+            "expanded": np.zeros(size, dtype=bool),
+            "truncated": np.zeros(size),
+            "influence": pl.Series([None] * size, dtype=pl.Float64),
+            "concept": pl.Series([None] * size, dtype=pl.String),
+            "label": [trace.labels.get(name) for name in columns["node"]],
+        },
+        schema_overrides=NODE_SCHEMA,
+    ).select(*NODE_SCHEMA)
 
+
+Columns = dict[str, np.ndarray]
+
+
+def _fill_constants(columns: Columns, where: NodeMap) -> None:
+    """Fills in what does not depend on other nodes: embeddings, errors, biases, `rest`."""
+    names, kind, layer, pos = (columns[name] for name in ("node", "kind", "layer", "pos"))
     for prefix, rows, kind_name in (("tok", where.token, "token"), ("pos", where.position, "position")):
         for p, row in enumerate(rows):
             if row >= 0:
                 names[row], kind[row], pos[row] = f"{prefix}@{p}", kind_name, p
     names[where.own], names[where.rest], kind[where.rest] = "bias:own", "rest", "rest"
-    for at in range(trace.n_layers):
+    for at, errors in enumerate(where.error):
         for prefix, row in (("attn", where.attention_bias[at]), ("mlp", where.mlp_bias[at])):
             if row >= 0:
                 names[row], layer[row] = f"bias:{prefix}{at}", at
-        for p, row in enumerate(where.error[at]):
+        for p, row in enumerate(errors):
             if row >= 0:
                 names[row], kind[row], layer[row], pos[row] = f"err{at}@{p}", "error", at, p
 
-    rows = where.feature
-    kind[rows], layer[rows], pos[rows], feature[rows] = (
-        "feature",
-        features.layer,
-        features.position,
-        features.id,
-    )
-    activation[rows], pre[rows] = features.activation, features.pre_activation
-    thresholded = np.isin(np.array(features.gates)[features.gate], ("jumprelu", "topk"))
-    threshold[rows] = np.where(thresholded, features.threshold, np.nan)
-    for i, row in enumerate(rows):
-        names[row] = feature_name(int(features.layer[i]), int(features.id[i]), int(features.position[i]))
-        gate[row] = features.gates[features.gate[i]]
 
+def _fill_features(columns: Columns, trace: Trace, where: NodeMap) -> None:
+    features, rows = trace.features, where.feature
+    places = zip(features.layer.tolist(), features.id.tolist(), features.position.tolist(), strict=True)
+    gates = np.array(features.gates, dtype=object)[features.gate]
+    thresholded = np.isin(gates.astype(str), ("jumprelu", "topk"))
+    values = {
+        "node": [feature_name(*place) for place in places],
+        "kind": "feature",
+        "layer": features.layer,
+        "pos": features.position,
+        "feature": features.id,
+        "activation": features.activation,
+        "pre_activation": features.pre_activation,
+        "threshold": np.where(thresholded, features.threshold, np.nan),
+        "gate": gates,
+    }
+    for name, value in values.items():
+        columns[name][rows] = value
+
+
+def _fill_targets(columns: Columns, trace: Trace, where: NodeMap) -> None:
+    targets = trace.targets
     for t, row in enumerate(where.target):
-        weight[row] += targets.weight[t]
+        columns["target_weight"][row] += targets.weight[t]
         if targets.feature[t] < 0:
-            names[row], kind[row], pos[row] = targets.names[t], "logit", targets.position[t]
-            activation[row] = pre[row] = targets.value[t]
-
-    return pl.DataFrame(
-        {
-            "node": names.tolist(),
-            "kind": kind.tolist(),
-            "layer": _nullable(layer),
-            "pos": _nullable(pos),
-            "feature": _nullable(feature),
-            "activation": activation,
-            "pre_activation": pl.Series(pre).fill_nan(None),
-            "threshold": pl.Series(threshold).fill_nan(None),
-            "gate": gate,
-            "expanded": np.zeros(size, dtype=bool),
-            "truncated": np.zeros(size),
-            "target_weight": weight,
-            "influence": pl.Series([None] * size, dtype=pl.Float64),
-            "concept": pl.Series([None] * size, dtype=pl.String),
-            "label": [trace.labels.get(name) for name in names],
-        },
-        schema=NODE_SCHEMA,
-    )
+            columns["node"][row], columns["kind"][row] = targets.names[t], "logit"
+            columns["pos"][row] = targets.position[t]
+            columns["activation"][row] = columns["pre_activation"][row] = targets.value[t]
 
 
 def _nullable(values: Rows) -> pl.Series:

@@ -32,7 +32,8 @@ class Layers:
     """Device arrays of all layers, cut to the first m positions. Absent parts are None.
 
     `pattern` has both scales folded: write_scale[q] · pattern[q, k] · read_scale[k].
-    `skip_scale` is read_scale · write_scale of the MLP. Positions stand before targets everywhere, so
+    `skip_scale` is read_scale · write_scale of the MLP. `block_position` is None where every layer has
+    just one block for each position. Positions stand before targets everywhere, so
     that one position's cotangents of all targets are contiguous.
     """
 
@@ -42,9 +43,8 @@ class Layers:
     skip: Float[Array, "L d d"] | None
     skip_scale: Float[Array, "L m"] | None
     blocks: Float[Array, "L B S d"]
-    block_position: Int[Array, "L B"]
+    block_position: Int[Array, "L B"] | None
     live: Float[Array, "L B S"]
-    error: Float[Array, "L m d"] | None
     mlp_bias: Float[Array, "L m d"] | None
     attention_bias: Float[Array, "L m d"] | None
     inputs: Float[Array, "J m d"]
@@ -59,7 +59,6 @@ class Effects:
     """
 
     blocks: Float[Array, "L B T S"]
-    error: Float[Array, "L m T"]
     mlp_bias: Float[Array, "L T"]
     attention_bias: Float[Array, "L T"]
     inputs: Float[Array, "J m T"]
@@ -113,7 +112,9 @@ class Operator:
     def _make(self, m: int) -> Layers:
         put = partial(jax.device_put, device=self.device)
         trace, sources = self._trace, self._sources
-        count = block_bucket(int((sources.block_position < m).sum(1).max(initial=0)))
+        aligned = bool((sources.block_position[:, :m] == np.arange(trace.n_positions)[:m]).all())
+        used = int((sources.block_position < m).sum(1).max(initial=0))
+        count = m if aligned else block_bucket(used)
         block_position = _fit(sources.block_position, {1: count})
         seen = block_position < m
         scale = trace.mlp.read_scale * trace.mlp.write_scale
@@ -124,9 +125,8 @@ class Operator:
             skip=self._skip,
             skip_scale=None if self._skip is None else put(_fit(scale, {1: m})),
             blocks=put(_fit(sources.blocks, {1: count}) * seen[:, :, None, None]),
-            block_position=put(np.where(seen, block_position, 0).astype(np.int32)),
+            block_position=None if aligned else put(np.where(seen, block_position, 0).astype(np.int32)),
             live=put(_fit(sources.live, {1: count})),
-            error=self._positions(sources.error, m),
             mlp_bias=self._positions(sources.mlp_bias, m),
             attention_bias=self._positions(sources.attention_bias, m),
             inputs=put(_fit(sources.inputs, {1: m})),
@@ -177,67 +177,84 @@ def pull(
     """
     count, n_blocks, size, width = layers.blocks.shape
     m, targets = layers.inputs.shape[1], len(reads)
-    g = jnp.zeros((m, targets, width), reads.dtype).at[positions, jnp.arange(targets)].set(reads)
     zeros = partial(jnp.zeros, dtype=reads.dtype)
+    g = zeros((m, targets, width)).at[positions, jnp.arange(targets)].set(reads)
     effects = Effects(
         blocks=zeros((count, n_blocks, targets, size)),
-        error=zeros((count, m, targets)),
         mlp_bias=zeros((count, targets)),
         attention_bias=zeros((count, targets)),
         inputs=zeros((len(layers.inputs), m, targets)),
         total=zeros(targets),
         magnitude=zeros(targets),
     )
-    first = target_layer if parallel else jnp.minimum(target_layer + 1, count)
+    if not parallel:
+        g, effects = lax.cond(
+            target_layer < count,
+            lambda: _enter(layers, reads, positions, target_layer, (g, effects)),
+            lambda: (g, effects),
+        )
 
     def step(i: Array, state: tuple[Array, Effects]) -> tuple[Array, Effects]:
-        return _down(first - 1 - i, state, (layers, target_layer, parallel))
+        return _down(target_layer - 1 - i, state, layers, parallel=parallel)
 
-    g, effects = lax.fori_loop(0, first, step, (g, effects))
+    g, effects = lax.fori_loop(0, target_layer, step, (g, effects))
     inputs = jnp.einsum("ptd,jpd->jpt", g, layers.inputs)
-    return replace(
+    live = effects.blocks * layers.live[:, :, None, :]
+    return _with(
         effects,
         inputs=inputs,
-        total=effects.total + inputs.sum((0, 1)),
-        magnitude=effects.magnitude + jnp.abs(inputs).sum((0, 1)),
+        total=live.sum((0, 1, 3)) + inputs.sum((0, 1)),
+        magnitude=jnp.abs(live).sum((0, 1, 3)) + jnp.abs(inputs).sum((0, 1)),
     )
+
+
+def _enter(
+    layers: Layers,
+    reads: Float[Array, "T d"],
+    positions: Int[Array, "T"],
+    layer: Array,
+    state: tuple[Array, Effects],
+) -> tuple[Array, Effects]:
+    """Carries targets below the attention of their own layer, which each reads at one position only."""
+    g, effects = state
+    if layers.attention_bias is not None:
+        bias = (reads * layers.attention_bias[layer][positions]).sum(1)
+        effects = _with(effects, attention_bias=effects.attention_bias.at[layer].set(bias))
+    if layers.output is None or layers.value is None or layers.pattern is None:
+        return g, effects
+    m, targets, width = g.shape
+    groups, shared = layers.pattern.shape[1:3]
+    out = (reads @ layers.output[layer]).reshape(targets, groups, shared, -1)
+    pattern = layers.pattern[layer][:, :, positions]
+    mixed = jnp.einsum("tcgr,cgtk->ktcr", out, pattern).reshape(m * targets, -1)
+    return g + (mixed @ layers.value[layer]).reshape(m, targets, width), effects
 
 
 def _down(
-    layer: Array, state: tuple[Array, Effects], setting: tuple[Layers, Array, bool]
+    layer: Array, state: tuple[Array, Effects], layers: Layers, *, parallel: bool
 ) -> tuple[Array, Effects]:
     """Reads out one layer's sources and carries the cotangents to the residual stream below it."""
     g, effects = state
-    layers, target_layer, parallel = setting
-    # a feature target enters its own layer after the MLP: what that MLP writes does not reach it
-    below = (layer < target_layer).astype(g.dtype)
-    blocks = jnp.einsum("btd,bsd->bts", g[layers.block_position[layer]], layers.blocks[layer]) * below
-    error, mlp_bias = (
-        jnp.einsum("ptd,pd->pt", g, part[layer]) * below
-        if part is not None
-        else jnp.zeros(g.shape[:2], g.dtype)
-        for part in (layers.error, layers.mlp_bias)
-    )
+    read = g if layers.block_position is None else g[layers.block_position[layer]]
+    blocks = jnp.einsum("btd,bsd->bts", read, layers.blocks[layer])
     skipped: Array | float = 0.0
     if layers.skip is not None and layers.skip_scale is not None:
-        skipped = (g * (layers.skip_scale[layer] * below)[:, None, None]) @ layers.skip[layer]
+        skipped = (g * layers.skip_scale[layer][:, None, None]) @ layers.skip[layer]
     middle = g if parallel else g + skipped
-    attention_bias = jnp.zeros_like(mlp_bias[0])
-    if layers.attention_bias is not None:
-        attention_bias = jnp.einsum("ptd,pd->t", middle, layers.attention_bias[layer])
-    live = blocks * layers.live[layer][:, None, :]
     put = partial(lax.dynamic_update_index_in_dim, index=layer, axis=0)
-    effects = replace(
-        effects,
-        blocks=put(effects.blocks, blocks),
-        error=put(effects.error, error),
-        mlp_bias=put(effects.mlp_bias, mlp_bias.sum(0)),
-        attention_bias=put(effects.attention_bias, attention_bias),
-        total=effects.total + live.sum((0, 2)) + error.sum(0),
-        magnitude=effects.magnitude + jnp.abs(live).sum((0, 2)) + jnp.abs(error).sum(0),
-    )
+    effects = _with(effects, blocks=put(effects.blocks, blocks))
+    if layers.mlp_bias is not None:
+        bias = jnp.einsum("ptd,pd->t", g, layers.mlp_bias[layer])
+        effects = _with(effects, mlp_bias=put(effects.mlp_bias, bias))
+    if layers.attention_bias is not None:
+        bias = jnp.einsum("ptd,pd->t", middle, layers.attention_bias[layer])
+        effects = _with(effects, attention_bias=put(effects.attention_bias, bias))
     lower = middle + _attention(middle, layer, layers)
     return (lower + skipped if parallel else lower), effects
+
+
+def _with(effects: Effects, **parts: Array) -> Effects:
+    return replace(effects, **parts)
 
 
 def _attention(g: Float[Array, "m T d"], layer: Array, layers: Layers) -> Float[Array, "m T d"] | float:
