@@ -31,8 +31,9 @@ NODE_KINDS: Final[tuple[str, ...]] = get_args(NodeKind)
 GateName = Literal["linear", "relu", "jumprelu", "topk", "gelu", "gelu_tanh", "silu", "tanh"]
 """How a feature's activation follows from its pre-activation z.
 
-`jumprelu` and `topk`: z where z > threshold, else 0 (a top-k selection is frozen as the threshold
-that the strongest feature left out sets). `linear`: z (a gated neuron whose gate is held).
+`jumprelu` and `topk`: z where z > threshold, else 0 (a top-k selection is frozen as a threshold
+halfway between the weakest feature kept and the strongest left out). `linear`: z (a gated neuron
+whose gate is held).
 """
 GATES: Final[tuple[str, ...]] = get_args(GateName)
 

@@ -51,7 +51,7 @@ class FileRows(Rows):
     key: str
     shape: tuple[int, int]
     dtype: torch.dtype
-    device: torch.device = torch.device("cpu")
+    device: torch.device
 
     def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
         """Gives the rows of the given features; no other pages of the file are touched.

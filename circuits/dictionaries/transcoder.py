@@ -48,18 +48,22 @@ class TranscoderLayer:
 class TopK:
     """Keeps the k largest pre-activations at each position (Gao et al. 2024).
 
-    On one prompt the selection is frozen as a threshold: the largest z left out. As in
-    circuit-tracer, survivors are not clipped, so a negative z may survive (and the threshold be
-    negative); with `relu` the threshold is at least 0. Ties with the largest left out are left out.
+    On one prompt the selection is frozen as a threshold, halfway between the smallest z kept and the
+    largest left out, so that rounding turns neither. As in circuit-tracer, survivors are not clipped,
+    so a negative z may survive (and the threshold be negative); with `relu` the threshold is at
+    least 0. A tie between the two is left out.
     """
 
     k: int
     relu: bool = False
 
     def threshold(self, z: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
-        """Gives the largest z left out at each position, the same for all features."""
-        left_out = torch.topk(z, self.k + 1, dim=-1).values[:, -1:]
-        return (left_out.clamp(min=0) if self.relu else left_out).expand_as(z)
+        """Gives the threshold of each position, the same for all features."""
+        largest = torch.topk(z, self.k + 1, dim=-1).values
+        kept, left_out = largest[:, -2:-1], largest[:, -1:]
+        halfway = (kept + left_out) / 2
+        threshold = torch.where(halfway < kept, halfway, left_out)  # neighbouring floats have no halfway
+        return (threshold.clamp(min=0) if self.relu else threshold).expand_as(z)
 
 
 @dataclass(frozen=True)

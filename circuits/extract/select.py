@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -20,6 +20,7 @@ Chooser = Callable[[int, Encoding], Bool[Tensor, "n m"]]
 """Says which features of a layer, given their encoding, are kept. Only active ones ever are."""
 
 
+@runtime_checkable
 class Selection(Protocol):
     """A rule for choosing features; a frozen record of its settings."""
 
