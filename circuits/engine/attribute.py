@@ -16,13 +16,16 @@ import circuits
 from circuits.engine.edges import Edges, EdgeStore
 from circuits.engine.nodes import node_table
 from circuits.engine.plan import Chunk, plan
-from circuits.engine.rows import Engine, devices
+from circuits.engine.rows import Engine, devices, widened
 from circuits.graph.graph import Graph
 from circuits.graph.influence import influence, scores, with_influence
 from circuits.trace import Trace
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, how many so far, how many in all)."""
+
+REFINE_ABOVE = 5e-6
+"""Rows that miss completeness by more, relative to max(1, |z|), are computed again in float64."""
 
 ROUNDS = 6
 """Into how many rounds a budget is split: after each, influence says which features come next."""
@@ -79,6 +82,7 @@ def attribute(
         "methods": {"edges": asdict(settings)},
         "scores": asdict(scores(graph)),
         "completeness_residual": completeness_residual(graph),
+        "rows_refined": job.refined,
         "dormant_gap": _gap(trace),
         "versions": {"circuits": circuits.__version__, "jax": jax.__version__, "polars": pl.__version__},
         "device": chosen[0].platform,
@@ -89,7 +93,7 @@ def attribute(
 
 def completeness_residual(graph: Graph) -> float:
     """Gives the worst |Σ weight − z| / max(1, |z|) over all nodes whose incoming edges were computed."""
-    sums = np.asarray(graph.matrix.sum(axis=1), dtype=np.float64)
+    sums = graph.matrix.astype(np.float64).sum(axis=1)
     table = graph.nodes.with_columns(sum=sums).filter("expanded")
     z = table["pre_activation"].to_numpy()
     gap = np.abs(table["sum"].to_numpy() - z) / np.maximum(1, np.abs(z))
@@ -116,6 +120,7 @@ class _Job:
     progress: Progress | None
     expanded: Int[np.ndarray, "F"] = field(init=False)
     done: int = 0
+    refined: int = 0
 
     def __post_init__(self) -> None:
         where = self.engine.where
@@ -132,11 +137,38 @@ class _Job:
         layer = np.full(len(logits), self.trace.n_layers)
         self._rows(plan(layer, targets.position[logits], logits))
         self._expand(np.unique(targets.feature[targets.feature >= 0]))
+        self._spend()
+        self._refine()
+
+    def _spend(self) -> None:
         while (left := self.budget - int(self.expanded.sum())) > 0:
             chosen = self._next(left)
             if not len(chosen):
                 break
             self._expand(chosen)
+
+    def _refine(self) -> None:
+        """Computes anew in float64 the rows whose sum misses the pre-activation.
+
+        A few features read small differences of huge numbers (the first position's massive
+        activations); float32 products cannot hold those to the promised 1e-5.
+        """
+        if self.trace.dtype == np.float64:
+            return
+        rows = np.flatnonzero(self.store.missing() > REFINE_ABOVE)
+        where, targets = self.engine.where, self.trace.targets
+        features = where.features_of_rows[rows]
+        features = features[features >= 0]
+        logits = np.flatnonzero((targets.feature < 0) & np.isin(where.target, rows))
+        self.refined = len(features) + len(logits)
+        if not self.refined:
+            return
+        wide = Engine(widened(self.trace), devices=(self.engine.operators[0].device,))
+        self.store.drop(rows)
+        at, layer = self.trace.features, np.full(len(logits), self.trace.n_layers)
+        chunks = plan(at.layer[features], at.position[features], features)
+        for batch in wide.stream(chunks + plan(layer, targets.position[logits], logits)):
+            self.store.add(batch)
 
     def _next(self, left: int) -> Int[np.ndarray, "k"]:
         """Gives the features to expand next: all that are left if they fit, else the best."""

@@ -69,7 +69,7 @@ class EdgeStore:
         size = len(chunk.members)
         logits = chunk.layer == self.trace.n_layers
         rows = self.where.target[chunk.members] if logits else self.where.feature[chunk.members]
-        floor = self.settings.tolerance * np.asarray(effects.magnitude)[:size]
+        floor = self.settings.tolerance * batch.magnitude
         depth = chunk.layer  # layers above hold zeros
         node = self.sources.block_node[:depth, : effects.blocks.shape[1]]
         blocks = np.asarray(effects.blocks)[:depth, : node.shape[1], :size]
@@ -128,11 +128,8 @@ class EdgeStore:
         kept, size = (value[on].astype(np.float64), target[on]), len(rows)
         sums = np.bincount(kept[1], kept[0], size)
         absolute = np.bincount(kept[1], np.abs(kept[0]), size)
-        total, magnitude = (
-            np.asarray(x[:size], np.float64) for x in (batch.effects.total, batch.effects.magnitude)
-        )
-        self.truncated[rows] = np.maximum(magnitude - absolute, 0)
-        self._append(np.full(size, self.where.rest), rows, (total - sums).astype(self.trace.dtype))
+        self.truncated[rows] = np.maximum(batch.magnitude - absolute, 0)
+        self._append(np.full(size, self.where.rest), rows, (batch.total - sums).astype(self.trace.dtype))
 
     def _constants(self, batch: RowBatch, rows: np.ndarray, *, logits: bool) -> None:
         """Adds what constants contribute: the target's own, attention's and the MLPs'."""
@@ -145,6 +142,23 @@ class EdgeStore:
             some = (values != 0) & (node >= 0)[:, None]
             at = np.nonzero(some)
             self._append(node[at[0]], rows[at[1]], values[some])
+
+    def missing(self) -> Float[np.ndarray, "N"]:
+        """Gives |Σ weight − z| / max(1, |z|) of every node that has incoming edges, 0 elsewhere."""
+        _, target, weight, _ = self.columns()
+        sums = np.bincount(target, weight.astype(np.float64), self.where.size)
+        z, features = np.zeros(self.where.size), self.trace.features
+        z[self.where.feature] = features.pre_activation
+        logits = self.trace.targets.feature < 0
+        z[self.where.target[logits]] = self.trace.targets.value[logits]
+        some = np.bincount(target, minlength=self.where.size) > 0
+        return np.where(some, np.abs(sums - z) / np.maximum(1, np.abs(z)), 0)
+
+    def drop(self, rows: Int[np.ndarray, "k"]) -> None:
+        """Forgets the edges into the given nodes, so that they can be added anew."""
+        columns = self.columns()
+        kept = ~np.isin(columns[1], rows)
+        self.source, self.target, self.weight, self.strength = ([column[kept]] for column in columns)
 
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Gives source rows, target rows, weights and strengths of all edges so far."""

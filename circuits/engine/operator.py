@@ -55,15 +55,16 @@ class Layers:
 class Effects:
     """The effect of every source on T targets; layers at or above the target hold zeros.
 
-    `total` and `magnitude` are Σ weight and Σ |weight| over all sources but the constants.
+    `total` and `magnitude` are Σ weight and Σ |weight| over each block. The last sums are left to the
+    host, in float64: one long float32 sum over all sources would lose two digits.
     """
 
     blocks: Float[Array, "L B T S"]
     mlp_bias: Float[Array, "L T"]
     attention_bias: Float[Array, "L T"]
     inputs: Float[Array, "J m T"]
-    total: Float[Array, "T"]
-    magnitude: Float[Array, "T"]
+    total: Float[Array, "L B T"]
+    magnitude: Float[Array, "L B T"]
 
 
 class Operator:
@@ -112,8 +113,9 @@ class Operator:
     def _make(self, m: int) -> Layers:
         put = partial(jax.device_put, device=self.device)
         trace, sources = self._trace, self._sources
-        aligned = bool((sources.block_position[:, :m] == np.arange(trace.n_positions)[:m]).all())
         used = int((sources.block_position < m).sum(1).max(initial=0))
+        every = np.arange(min(m, trace.n_positions))
+        aligned = used == len(every) and bool((sources.block_position[:, :used] == every).all())
         count = m if aligned else block_bucket(used)
         block_position = _fit(sources.block_position, {1: count})
         seen = block_position < m
@@ -184,8 +186,8 @@ def pull(
         mlp_bias=zeros((count, targets)),
         attention_bias=zeros((count, targets)),
         inputs=zeros((len(layers.inputs), m, targets)),
-        total=zeros(targets),
-        magnitude=zeros(targets),
+        total=zeros((count, n_blocks, targets)),
+        magnitude=zeros((count, n_blocks, targets)),
     )
     if not parallel:
         g, effects = lax.cond(
@@ -199,13 +201,11 @@ def pull(
 
     g, effects = lax.fori_loop(0, target_layer, step, (g, effects))
     inputs = jnp.einsum("ptd,jpd->jpt", g, layers.inputs)
-    live = effects.blocks * layers.live[:, :, None, :]
-    return _with(
-        effects,
-        inputs=inputs,
-        total=live.sum((0, 1, 3)) + inputs.sum((0, 1)),
-        magnitude=jnp.abs(live).sum((0, 1, 3)) + jnp.abs(inputs).sum((0, 1)),
+    total, magnitude = (
+        jnp.einsum("lbts,lbs->lbt", values, layers.live)
+        for values in (effects.blocks, jnp.abs(effects.blocks))
     )
+    return _with(effects, inputs=inputs, total=total, magnitude=magnitude)
 
 
 def _enter(

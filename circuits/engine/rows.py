@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +24,25 @@ from circuits.trace import Trace
 
 @dataclass(frozen=True)
 class RowBatch:
-    """One chunk's effects, computed. They have the chunk's padded size."""
+    """One chunk's effects, computed. They have the chunk's padded size.
+
+    `total` and `magnitude` are each row's Σ weight and Σ |weight| over all sources but the constants.
+    """
 
     chunk: Chunk
     effects: Effects
+    total: Float[np.ndarray, "k"]
+    magnitude: Float[np.ndarray, "k"]
+
+    @classmethod
+    def of(cls, chunk: Chunk, effects: Effects) -> RowBatch:
+        """Gives the batch of a chunk, waiting for its effects."""
+        inputs = np.asarray(effects.inputs)
+        sums = (
+            np.asarray(blocks).sum((0, 1), dtype=np.float64) + values.sum((0, 1), dtype=np.float64)
+            for blocks, values in ((effects.total, inputs), (effects.magnitude, np.abs(inputs)))
+        )
+        return cls(chunk, effects, *(values[: len(chunk.members)] for values in sums))
 
 
 class Engine:
@@ -84,7 +100,7 @@ class Engine:
                 jnp.asarray(chunk.layer, jnp.int32),
                 parallel=operator.parallel,
             )
-            return RowBatch(chunk, jax.block_until_ready(effects))
+            return RowBatch.of(chunk, effects)
 
     def reads(self, chunk: Chunk) -> tuple[Float[np.ndarray, "k d"], np.ndarray]:
         """Gives what a chunk's members read from the residual stream, scales applied, and where."""
@@ -95,6 +111,20 @@ class Engine:
         scale = trace.mlp.read_scale[chunk.layer, at]
         vectors = (self._reads[members] @ trace.vectors) * scale[:, None]
         return vectors.astype(trace.dtype), at
+
+
+def widened(trace: Trace) -> Trace:
+    """Gives the trace with every float array in float64."""
+    wide: Trace = _widened(trace)
+    return wide
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype == np.float32:
+        return value.astype(np.float64)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{name: _widened(part) for name, part in vars(value).items()})
+    return value
 
 
 def devices(kind: str) -> tuple[jax.Device, ...]:
