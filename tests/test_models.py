@@ -1,6 +1,7 @@
 """The anatomy of every architecture rebuilds the module; what it could not rebuild is refused."""
 
 import importlib.util
+import logging
 import shutil
 
 import gguf
@@ -108,9 +109,15 @@ def test_softcap_is_left_out_of_logits_and_kept_in_probabilities():
 
 
 def test_rebuild_in_double_is_double_throughout():
-    rebuilt = forward(tiny_model("llama", dtype=torch.float64), IDS)
+    model = tiny_model("llama", dtype=torch.float64)
+    rebuilt = forward(model, IDS)
     following = (rebuilt.mlp_in + rebuilt.mlp_out)[:-1]
     torch.testing.assert_close(following, rebuilt.attention_in[1:], rtol=1e-14, atol=1e-14)
+    parts, x = model.anatomy.layers[2].mlp, model.anatomy.layers[2].mlp_norm.gain * rebuilt.mlp_in[2]
+    x = (x * rebuilt.mlp_scale[2][:, None]).numpy()
+    gate, up = x @ parts.gate.numpy().T, x @ parts.up.numpy().T
+    written = (gate / (1 + np.exp(-gate)) * up) @ parts.down.numpy().T
+    np.testing.assert_allclose(rebuilt.mlp_out[2].numpy(), written, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(
         rebuilt.final_scale, (rebuilt.final.square().mean(-1) + 1e-6).rsqrt(), rtol=1e-14, atol=0
     )
@@ -191,6 +198,9 @@ def test_harmless_settings_of_published_models_pass():
         "resid_pdrop": 0.3,
     }.items():
         setattr(module.config, key, value)
+    assert model_from_module(module, TinyTokens()).n_layers == 3
+    module = ARCHITECTURES["gemma2"]()
+    module.config.use_bidirectional_attention = False  # what None, the default, means
     assert model_from_module(module, TinyTokens()).n_layers == 3
 
 
@@ -324,10 +334,12 @@ def test_damaged_configurations_are_refused(folder, content, error, match):
         load_model(str(folder))
 
 
-def test_weights_of_no_use_are_mentioned(folder, caplog):
+def test_weights_of_no_use_are_mentioned_by_us_alone(folder, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     rewrite(folder, lambda w: w.update({"model.mystery": torch.ones(2)}))
     load_model(str(folder))
     assert "model.mystery" in caplog.text
+    assert {record.name for record in caplog.records} == {"circuits"}
 
 
 def test_nothing_of_that_name(tmp_path, monkeypatch):
@@ -368,12 +380,20 @@ def test_missing_package_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"GG", b"not a model", b"GGUF", b"GGUF\x03" + bytes(40), b"GGUF" + b"\xff" * 99]
+    ("content", "match"),
+    [
+        (b"", "is no GGUF file"),
+        (b"GG", "is no GGUF file"),
+        (b"not a model", "is no GGUF file"),
+        (b"GGUF", "is damaged or truncated"),
+        (b"GGUF\x03" + bytes(40), "is damaged or truncated"),
+        (b"GGUF" + b"\xff" * 99, "is damaged or truncated"),
+    ],
 )
-def test_files_that_are_no_whole_gguf_are_refused(tmp_path, monkeypatch, content):
+def test_files_that_are_no_whole_gguf_are_refused(tmp_path, monkeypatch, content, match):
     monkeypatch.setenv("CIRCUITS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "model.gguf").write_bytes(content)
-    with pytest.raises(InvalidFile, match=r"model\.gguf is (no GGUF file|damaged or truncated)"):
+    with pytest.raises(InvalidFile, match=rf"model\.gguf {match}"):
         load_model(str(tmp_path / "model.gguf"))
     assert not (tmp_path / "cache").exists()
 
@@ -452,10 +472,18 @@ def test_a_cache_that_cannot_be_written_only_costs_time(converting, tmp_path, mo
 
 
 def test_unsupported_gguf_is_refused_before_it_is_kept(converting, monkeypatch):
+    gguf_file, conversions = converting
+    llama = ADAPTERS["llama"]
     monkeypatch.delitem(ADAPTERS, "llama")
     with pytest.raises(UnsupportedModel, match="'llama'"):
-        load_model(str(converting[0]))
-    assert not cache.place(converting[0]).exists()
+        load_model(str(gguf_file))
+    assert not cache.place(gguf_file).exists()
+    monkeypatch.setitem(ADAPTERS, "llama", llama)
+    load_model(str(gguf_file))
+    monkeypatch.delitem(ADAPTERS, "llama")
+    with pytest.raises(UnsupportedModel, match="'llama'"):
+        load_model(str(gguf_file))
+    assert len(conversions) == 2  # a whole cache is not rebuilt for that
 
 
 @pytest.fixture
@@ -503,6 +531,7 @@ def test_gguf_gives_the_module_it_was_written_from(tiny_gguf, tmp_path, monkeypa
     converted, kept = load_model(str(file)), load_model(str(file))
     assert capfd.readouterr() == ("", "")
     assert converted.fingerprint == kept.fingerprint
+    assert not hasattr(kept.module.config, "quantization_config")
     assert kept.encode('"#$%') == [1, 96, 4]
     torch.testing.assert_close(forward(kept, IDS).logits, own_pass(module)[0], rtol=1e-5, atol=1e-5)
     content = file.read_bytes()

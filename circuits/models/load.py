@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from circuits.errors import (
-    CircuitsError,
     InvalidFile,
     MissingPackage,
     NotFound,
@@ -153,7 +152,7 @@ def _from_gguf(path: Path, spec: str, precision: torch.dtype, device: str) -> Mo
     if place.exists():
         try:
             return _from_cache(place, spec, path.stem, precision, device)
-        except CircuitsError as cause:
+        except (InvalidFile, NotFound) as cause:
             log.warning("%s Converting again.", cause)
     log.info("Converting %s to safetensors in %s (once)", path, place)
     module, tokenizer = read_gguf(path)
