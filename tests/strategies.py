@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 from hypothesis import strategies as st
-from literal import run_trace
+from literal import gate, run_trace
 
+from circuits.graph.graph import Graph
 from circuits.prompt import Prompt
-from circuits.schema import GATES, feature_name
+from circuits.schema import GATES, NODE_SCHEMA, feature_name
 from circuits.trace import Attention, Features, Mlp, Targets, Terms, Trace
 
 THRESHOLDED = ("jumprelu", "topk")
@@ -237,3 +239,109 @@ def _dice_put_back() -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
+
+
+def random_graph(
+    seed: int,
+    *,
+    tokens: int = 3,
+    layers: int = 3,
+    features: int = 4,
+    logits: int = 2,
+    density: float = 0.6,
+    gates: tuple[str, ...] = ("relu",),
+    errors: bool = True,
+    bias: bool = True,
+    rest: bool = False,
+    unexpanded: float = 0.0,
+    dtype: type[np.floating] = np.float64,
+) -> Graph:
+    """A graph whose weights add up to its pre-activations, and those give its activations.
+
+    `features` is per layer; each expanded one reads a share `density` of everything in the layers before.
+    Features that come out as 0 are dormant. `rest` adds
+    edges from `rest` with a truncated mass, `unexpanded` is the share of features without inputs.
+    """
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, object]] = []
+    edges: list[tuple[int, int, float, float]] = []  # source, target, weight, strength
+
+    def add(node: str, kind: str, **more: object) -> int:
+        blank = dict.fromkeys(NODE_SCHEMA, None) | {"activation": 1.0, "expanded": False, "truncated": 0.0}
+        rows.append(blank | {"node": node, "kind": kind, "target_weight": 0.0} | more)
+        return len(rows) - 1
+
+    sources = [add(f"tok@{p}", "token", pos=p) for p in range(tokens)]
+    own = add("bias:own", "bias") if bias else None
+    rest_row = add("rest", "rest") if rest else None
+
+    def receive(before: list[int]) -> tuple[list[tuple[int, float, float]], float]:
+        """Incoming edges (source, weight, strength) and the truncated mass."""
+        chosen = [s for s in before if rng.random() < density]
+        into = []
+        for s in chosen:
+            strength = float(dtype(rng.normal() / len(chosen) ** 0.5))
+            into.append((s, float(dtype(strength * rows[s]["activation"])), strength))
+        for constant in (own, rest_row):
+            if constant is not None:
+                weight = float(dtype(rng.normal() * 0.3))
+                into.append((constant, weight, weight))
+        return into, abs(into[-1][1]) * 1.5 if rest else 0.0
+
+    for layer in range(layers):
+        made = []
+        for number in range(features):
+            open_ = rng.random() >= unexpanded
+            into, truncated = receive(sources) if open_ else ([], 0.0)
+            name = gates[rng.integers(len(gates))]
+            threshold = float(rng.uniform(0.02, 0.2)) if name in THRESHOLDED else None
+            z = sum(weight for _, weight, _ in into) if open_ else float(rng.normal())
+            at = add(
+                feature_name(layer, number, number % tokens),
+                "feature",
+                layer=layer,
+                pos=number % tokens,
+                feature=number,
+                activation=gate(name, z, threshold or 0.0),
+                pre_activation=z,
+                threshold=threshold,
+                gate=name,
+                expanded=open_,
+                truncated=truncated,
+            )
+            edges += [(s, at, weight, strength) for s, weight, strength in into]
+            made.append(at)
+        if errors:
+            made += [add(f"err{layer}@{p}", "error", layer=layer, pos=p) for p in range(tokens)]
+        sources = sources + made
+    for k in range(logits):
+        into, truncated = receive(sources)
+        z = sum(weight for _, weight, _ in into)
+        more = {"activation": z, "pre_activation": z, "expanded": True, "truncated": truncated}
+        at = add(f"logit: {k}", "logit", pos=tokens - 1, **more, target_weight=1.0 / 2 ** (k + 1))
+        edges += [(s, at, weight, strength) for s, weight, strength in into]
+    columns = np.array(edges, float).reshape(-1, 4).T
+    ends = (columns[0].astype(np.int32), columns[1].astype(np.int32))
+    values = (columns[2].astype(dtype), columns[3].astype(dtype))
+    return Graph.of(pl.DataFrame(rows, schema=NODE_SCHEMA), ends, values, {"seed": seed})
+
+
+@st.composite
+def graphs(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Graph:
+    """A small valid graph: any gates, dense or sparse, with or without errors, biases, `rest`."""
+    options = {
+        "tokens": draw(st.integers(1, 3)),
+        "layers": draw(st.integers(0, 3)),
+        "features": draw(st.integers(0, 4)),
+        "logits": draw(st.integers(1, 3)),
+        "density": draw(st.sampled_from([0.2, 0.6, 1.0])),
+        "gates": tuple(draw(st.lists(st.sampled_from(GATES), min_size=1, max_size=3, unique=True))),
+        "errors": draw(st.booleans()),
+        "bias": draw(st.booleans()),
+        "rest": draw(st.booleans()),
+        "unexpanded": draw(st.sampled_from([0.0, 0.3])),
+        "dtype": dtype or draw(st.sampled_from([np.float32, np.float64])),
+    }
+    seed = draw(st.integers(0, 2**16))
+    with _dice_put_back():
+        return random_graph(seed, **options)
