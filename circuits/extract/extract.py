@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,9 @@ class Extraction:
     Attributes:
         select: which features to keep; unless given, all active ones, and for neurons, which are
             not sparse, the 4,000 that matter most to the targets.
-        labels: give each feature the tokens it promotes as a provisional label.
+        labels: give each feature the tokens it promotes as a provisional label. Where there are
+            thousands of distinct features, `circuits.extract.lens.lens_labels` can label the few
+            that matter afterwards.
         dormant_margin: also keep features that are off but whose pre-activation lies less than this
             below their threshold; they may turn on when others are removed. None keeps no such.
     """
@@ -97,13 +99,10 @@ def extract(
     table = join(layers.rows, model.width)
     n_kept = int((table.features.activation != 0).sum())
     exact = dictionary.kind == "neurons" and n_kept == layers.n_active
-    labels: Mapping[str, str] = {}
-    if settings.labels:
-        labels = lens_labels(model, table, lambda done, total: tell("labels", done, total))
     anatomy, ids = model.anatomy, list(prompt.ids)
     meta = _meta(frozen, aims, settings, table)
     meta["selection"] = {**_named(select), "kept": n_kept, "active": layers.n_active}
-    return Trace(
+    trace = Trace(
         prompt=prompt,
         n_layers=model.n_layers,
         token_embedding=array(anatomy.embedding[ids] * anatomy.embedding_scale),
@@ -118,10 +117,13 @@ def extract(
         writes=table.writes,
         targets=_targets(aims, table),
         parallel=anatomy.parallel,
-        labels=labels,
         dormant_gap=None if layers.gap is None else array(layers.gap),
         meta=meta,
     )
+    if not settings.labels:
+        return trace
+    told = lens_labels(model, trace, step=lambda done, total: tell("labels", done, total))
+    return replace(trace, labels=told)
 
 
 def _sweep(

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.extract.collect import Table
 from circuits.extract.fold import Frame
 from circuits.extract.targets import quoted
 from circuits.models.base import Model
 from circuits.schema import feature_name
+from circuits.trace import Trace
 
 TOKENS = 3
 """Tokens in a label."""
@@ -22,8 +22,14 @@ TOKENS = 3
 _BLOCK = 256  # features at a time: 50 MB of scores at 49,152 tokens
 
 
-def lens_labels(model: Model, table: Table, step: Callable[[int, int], None] | None = None) -> dict[str, str]:
-    """Gives, for each feature node, the tokens it promotes most as it is on this prompt.
+def lens_labels(
+    model: Model,
+    trace: Trace,
+    rows: Int[np.ndarray, "k"] | None = None,
+    *,
+    step: Callable[[int, int], None] | None = None,
+) -> dict[str, str]:
+    """Gives, by node name, the tokens each feature promotes most as it is on this prompt.
 
     The scores are U · gain · C · w (nostalgebraist 2020): what the feature writes, read by the final
     norm and the unembedding as if nothing lay between. Demeaning over the vocabulary leaves the
@@ -31,23 +37,28 @@ def lens_labels(model: Model, table: Table, step: Callable[[int, int], None] | N
 
     Args:
         model: gives final norm and unembedding.
-        table: the features.
+        trace: the features.
+        rows: which of them, by row of `trace.features`; all unless given. Every distinct feature
+            costs a product with the whole vocabulary, so label few where there are many.
         step: told how many directions are done, and of how many.
     """
-    features, writes = table.features, table.writes
-    negative = features.activation < 0
-    keys = np.stack([features.layer, features.id, negative], axis=1)
+    rows = np.arange(len(trace.features)) if rows is None else rows
+    layer, number, position = (
+        column[rows] for column in (trace.features.layer, trace.features.id, trace.features.position)
+    )
+    keys = np.stack([layer, number, trace.features.activation[rows] < 0], axis=1)
     distinct, first, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    row = np.full(len(features), -1)
-    row[first] = np.arange(len(distinct))
-    used = row[writes.feature] >= 0
-    directions = np.zeros((len(distinct), table.vectors.shape[1]), dtype=table.vectors.dtype)
-    amounts = writes.coefficient[used][:, None] * table.vectors[writes.vector[used]]
-    np.add.at(directions, row[writes.feature[used]], amounts)
+    place = np.full(len(trace.features), -1)
+    place[rows[first]] = np.arange(len(distinct))
+    writes = trace.writes
+    used = place[writes.feature] >= 0
+    directions = np.zeros((len(distinct), trace.width), dtype=trace.dtype)
+    amounts = writes.coefficient[used][:, None] * trace.vectors[writes.vector[used]]
+    np.add.at(directions, place[writes.feature[used]], amounts)
     directions[distinct[:, 2] == 1] *= -1
     texts = promoted(model, torch.from_numpy(directions), step)
-    names = zip(features.layer, features.id, features.position, kind.reshape(-1), strict=True)
-    return {feature_name(int(layer), int(i), int(p)): texts[k] for layer, i, p, k in names}
+    names = map(feature_name, layer.tolist(), number.tolist(), position.tolist())
+    return {name: texts[k] for name, k in zip(names, kind.reshape(-1).tolist(), strict=True)}
 
 
 @torch.no_grad()
