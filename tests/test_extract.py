@@ -15,7 +15,7 @@ from circuits.dictionaries.transcoder import TranscoderLayer, Transcoders, Trans
 from circuits.errors import Incompatible, UsageError
 from circuits.extract.extract import Extraction, extract
 from circuits.extract.select import AllActive, ByAttribution, NormShare
-from circuits.models.forward import forward
+from circuits.models.forward import apply_norm, forward
 from circuits.models.load import load_model
 from circuits.prompt import Prompt
 
@@ -51,6 +51,24 @@ def test_every_pair_of_sites_is_folded_right(sets, name, hooks):
     trace = extract(model, sets(name, "skip", hooks), prompt_of(model), PLAIN)
     assert_runs(trace, model, torch.float64)
     assert (trace.mlp.read_scale == 1).all() == (hooks == "residual")
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "neox"])
+@pytest.mark.parametrize("hooks", ["mlp", "residual"])
+@pytest.mark.parametrize("kind", ["relu", "skip", "topk"])
+def test_the_error_is_what_the_transcoder_misses(sets, name, hooks, kind):
+    model, dictionary = model_of(name), sets(name, kind, hooks)
+    trace = extract(model, dictionary, prompt_of(model), PLAIN)
+    seen = forward(model, trace.prompt.ids)
+    for number, layer in enumerate(model.anatomy.layers):
+        x = seen.mlp_in[number]
+        x = apply_norm(layer.mlp_norm, x, seen.mlp_scale[number]) if hooks == "mlp" else x
+        w = random_layer(model, kind, seed=number)
+        out = dictionary.encode(number, x).activation @ w["W_dec"] + w["b_dec"]
+        out = out + x @ w["W_skip"].T if kind == "skip" else out
+        if layer.mlp_post_norm is not None and hooks == "mlp":
+            out = apply_norm(layer.mlp_post_norm, out, seen.mlp_post_scale[number])
+        np.testing.assert_allclose(trace.mlp.error[number], seen.mlp_out[number] - out, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma2"])
