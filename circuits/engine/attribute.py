@@ -178,7 +178,8 @@ class _Job:
         share = influence(self.graph())[self.engine.where.feature[waiting]]
         size = min(left, max(self.budget // ROUNDS, 256))
         best = np.argsort(-share, kind="stable")[:size]
-        return waiting[best[share[best] > 0]]
+        chosen: Int[np.ndarray, "k"] = waiting[best[share[best] > 0]]
+        return chosen
 
     def _expand(self, members: Int[np.ndarray, "k"]) -> None:
         features = self.trace.features
