@@ -1,0 +1,1 @@
+"""Questions to a graph, each answered in sentences, tables and a highlighted subgraph."""

@@ -1,0 +1,134 @@
+"""What every question gives back: a finding, the tables behind it, the part of the graph it is about."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from circuits.graph.graph import Graph
+from circuits.query.text import columns_text, percent, plain, short, signed, wrapped
+
+WIDTH = 100
+"""Characters a line of a printed answer, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """An answered question.
+
+    Attributes:
+        question: what was asked, in words.
+        finding: the answer in plain sentences, the most important first.
+        tables: the numbers behind it, by name.
+        captions: by the name of a table, what it shows and what its columns mean.
+        highlight: the part of the graph the answer is about.
+        code: Python that gives the same answer.
+        meta: the target, settings and scores; JSON-compatible.
+    """
+
+    question: str
+    finding: tuple[str, ...]
+    tables: Mapping[str, pl.DataFrame]
+    highlight: Graph
+    code: str
+    captions: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives one JSON document: sentences, tables as lists of rows, the highlighted subgraph."""
+        edges = self.highlight.edges.cast({"source": pl.String, "target": pl.String})
+        return {
+            "question": self.question,
+            "finding": list(self.finding),
+            "tables": {name: _records(table) for name, table in self.tables.items()},
+            "captions": dict(self.captions),
+            "highlight": {"nodes": _records(self.highlight.nodes), "edges": _records(edges)},
+            "code": self.code,
+            "meta": _finite(dict(self.meta)),
+        }
+
+    def __str__(self) -> str:
+        parts = [self.question, ""]
+        parts += [wrapped(sentence, WIDTH) for sentence in self.finding]
+        for name, table in self.tables.items():
+            if len(table):
+                caption = self.captions.get(name, "")
+                parts += ["", wrapped(f"{name.upper()}. {caption}".strip(), WIDTH), table_text(table)]
+        parts += ["", "The same in Python:", textwrap.indent(self.code, "  ")]
+        return "\n".join(parts)
+
+    def __repr__(self) -> str:
+        return f"Answer({self.question!r}, tables: {', '.join(self.tables)})"
+
+
+LINKS: Final = pl.List(
+    pl.Struct({"node": pl.String, "name": pl.String, "weight": pl.Float64, "share": pl.Float64})
+)
+"""What a feature reads or writes: other nodes, the signed weight, the share of the receiver's input."""
+
+SHARES = ("share", "influence", "probability")
+"""Columns that hold shares and are written as percentages."""
+
+SIGNED = ("weight", "total", "up", "down", "direct")
+"""Columns that hold signed contributions and are written with their sign."""
+
+
+def cell(column: str, value: Any) -> str:
+    """Gives one table cell as text: shares as percentages, contributions with their sign."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    if isinstance(value, float):
+        return (percent if column in SHARES else signed if column in SIGNED else plain)(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def table_text(table: pl.DataFrame, *, widest: int = 44, most: int = 15) -> str:
+    """Gives a table for the terminal: at most `most` rows, links of a row on lines below it.
+
+    Args:
+        table: any table of an answer; columns that hold plain lists are left out.
+        widest: characters of the widest cell; paths may be wider.
+        most: rows shown; how many were left out is said.
+    """
+    shown = [name for name, kind in table.schema.items() if not isinstance(kind, pl.List)]
+    linked = [name for name, kind in table.schema.items() if kind == LINKS]
+    listed = list(table.head(most).iter_rows(named=True))
+    rows = [
+        [short(cell(n, row[n]), WIDTH if n in ("path", "meaning") else widest) for n in shown]
+        for row in listed
+    ]
+    lines = columns_text(shown, rows, right=[table.schema[name].is_numeric() for name in shown]).split("\n")
+    text = [lines[0]]
+    for line, row in zip(lines[1:], listed, strict=True):
+        text.append(line)
+        text += [f"      {n.ljust(6)} {links_text(row[n])}" for n in linked if row[n]]
+    if len(table) > most:
+        text.append(f"  … and {len(table) - most} more")
+    return "\n".join(text)
+
+
+def links_text(links: list[dict[str, Any]]) -> str:
+    """Gives what a feature reads or writes on one line: names and signed weights."""
+    return " · ".join(f"{link['name']} {signed(link['weight'])}" for link in links)
+
+
+def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
+    return [_finite(row) for row in table.iter_rows(named=True)]
+
+
+def _finite(value: Any) -> Any:
+    """Gives the same value with NaN and infinities, which JSON lacks, as None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value

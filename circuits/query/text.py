@@ -1,0 +1,222 @@
+"""How nodes, tokens and numbers are written for people, the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from circuits.graph.graph import Graph
+
+KIND_WORDS: Mapping[str, str] = {
+    "token": "token embeddings",
+    "position": "positional embeddings",
+    "feature": "features",
+    "error": "dictionary errors",
+    "bias": "constants",
+    "rest": "edges too small to keep",
+    "logit": "targets",
+}
+"""Kinds of nodes in words a newcomer can look up."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Gives readable names of a graph's nodes; knows the prompt's tokens where `meta` holds them.
+
+    Attributes:
+        graph: whose nodes are named.
+        tokens: the prompt's tokens, empty if unknown.
+        outputs: by target node, what `meta` says of it.
+    """
+
+    graph: Graph
+    tokens: tuple[str, ...]
+    outputs: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Naming:
+        """Gives the naming of a graph."""
+        prompt = graph.meta.get("prompt") or {}
+        targets = graph.meta.get("targets") or ()
+        outputs = {str(t.get("name") or t.get("node")): t for t in targets if isinstance(t, Mapping)}
+        return cls(graph, tuple(str(t) for t in prompt.get("tokens") or ()), outputs)
+
+    def token(self, position: int | None) -> str:
+        """Gives the quoted token at a position, such as `" store"`, or `" John"@9` if it occurs twice.
+
+        `position 7` where its text is unknown, nothing for None.
+        """
+        if position is None:
+            return ""
+        if not 0 <= position < len(self.tokens):
+            return f"position {position}"
+        text = self.tokens[position]
+        return quoted(text) + (f"@{position}" if self.tokens.count(text) > 1 else "")
+
+    def output(self, node: str) -> str:
+        """Gives the quoted token a target stands for, or the pair of a difference, or the node's name."""
+        entry = self.outputs.get(node, {})
+        tokens = entry.get("tokens") or ([entry["token"]] if entry.get("token") else [])
+        if tokens:
+            return " over ".join(quoted(str(t)) for t in tokens)
+        return quoted(node.removeprefix("logit:")) if node.startswith("logit:") else node
+
+    def probability(self, node: str) -> float | None:
+        """Gives the model's probability of a target, where `meta` has it."""
+        chance = self.outputs.get(node, {}).get("probability")
+        return None if chance is None else float(chance)
+
+    def phrase(self, node: str) -> str:
+        """Gives a node in a few words: `feature 12/4051 at " to" [→ " Paris"]`."""
+        row = self.graph.row(node)
+        kind = str(self.graph.nodes["kind"][row])
+        layer, pos = self.graph.nodes["layer"][row], self.graph.nodes["pos"][row]
+        if kind == "token":
+            return f"the word {self.token(pos)}" if pos is not None else node
+        if kind == "position":
+            return f"the position of {self.token(pos)}"
+        if kind == "error":
+            return f"the error of layer {layer} at {self.token(pos)}"
+        if kind == "logit":
+            return f"the logit of {self.output(node)}"
+        if kind != "feature":
+            return node
+        label = self.graph.nodes["label"][row]
+        said = f" [{short(str(label), 48)}]" if label else ""
+        return f"feature {node.split('@')[0]} at {self.token(pos)}{said}"
+
+    def brief(self, node: str) -> str:
+        """Gives a node for tables and paths: `12/4051 at " to"`, `" Mary"`, `error 3 at " to"`."""
+        row = self.graph.row(node)
+        kind = str(self.graph.nodes["kind"][row])
+        layer, pos = self.graph.nodes["layer"][row], self.graph.nodes["pos"][row]
+        if kind == "token":
+            return self.token(pos) or node
+        if kind == "position":
+            return f"position of {self.token(pos)}"
+        if kind == "error":
+            return f"error {layer} at {self.token(pos)}"
+        if kind == "feature":
+            return f"{node.split('@')[0]} at {self.token(pos)}"
+        return self.output(node) if kind == "logit" else node
+
+
+def quoted(text: str) -> str:
+    r"""Gives a token in double quotes, with line breaks and the like made visible.
+
+    Example:
+        >>> print(quoted(" Mary"), quoted(chr(10)))
+        " Mary" "\n"
+    """
+    return json.dumps(text, ensure_ascii=False)
+
+
+def short(text: str, width: int) -> str:
+    """Gives at most `width` characters of a text, the end replaced by an ellipsis where cut.
+
+    Example:
+        >>> short("a rather long label", 9)
+        'a rather…'
+    """
+    text = re.sub(r"\s+", " ", text)
+    return text if len(text) <= width else text[: width - 1].rstrip(' ,"') + "…"
+
+
+def signed(value: float | None) -> str:
+    """Gives a signed number with three significant digits and a true minus sign.
+
+    Example:
+        >>> signed(1.2345), signed(-0.012), signed(0.0), signed(None)
+        ('+1.23', '−0.012', '0', '')
+    """
+    if value is None:
+        return ""
+    sign = "−" if value < 0 else "+" if value > 0 else ""
+    return sign + plain(abs(value))
+
+
+def plain(value: float | None) -> str:
+    """Gives a number with three significant digits: `17.4`, `0.034`, `12,300`.
+
+    Example:
+        >>> plain(17.423), plain(0.0341), plain(12345.6), plain(-2.0)
+        ('17.4', '0.0341', '12,346', '−2')
+    """
+    if value is None:
+        return ""
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if abs(value) >= 1000:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.3g}"
+        if "e" in text and abs(value) >= 1:
+            text = f"{value:.0f}"
+    return text.replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """Gives a share as a percentage, two significant digits below ten.
+
+    Example:
+        >>> percent(0.3142), percent(0.0213), percent(0.00004), percent(0)
+        ('31%', '2.1%', '<0.01%', '0%')
+    """
+    if share is None:
+        return ""
+    if share != share:
+        return "unknown"
+    if 0 < abs(share) < 1e-4:
+        return "<0.01%"
+    value = 100 * share
+    return f"{value:.0f}%" if abs(value) >= 9.95 or value == 0 else f"{value:.2g}%".replace("-", "−")
+
+
+def listing(parts: Iterable[str]) -> str:
+    """Gives a list as English writes it.
+
+    Example:
+        >>> listing(["a", "b", "c"]), listing(["a"])
+        ('a, b and c', 'a')
+    """
+    items = list(parts)
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def wrapped(text: str, width: int) -> str:
+    """Gives a text in lines of at most `width` characters, never broken inside double quotes.
+
+    Example:
+        >>> print(wrapped('he said " so it is"', 12))
+        he said
+        " so it is"
+    """
+    lines = textwrap.fill(held(text, "\0"), width, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\0", " ")
+
+
+def held(text: str, space: str = "\u00a0") -> str:
+    """Gives a text whose spaces inside double quotes are ones at which no line is broken."""
+    return re.sub(r'"(?:[^"\\]|\\.)*"', lambda found: found[0].replace(" ", space), text)
+
+
+def columns_text(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> str:
+    """Gives rows aligned in columns, numbers to the right, each line indented by two spaces.
+
+    Example:
+        >>> print(columns_text(["kind", "total"], [["features", "+1.2"]], right=[False, True]))
+          kind      total
+          features   +1.2
+    """
+    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
+    lines = []
+    for line in (header, *rows):
+        cells = (
+            c.rjust(w) if to_right else c.ljust(w) for c, w, to_right in zip(line, widths, right, strict=True)
+        )
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return "\n".join(lines)
