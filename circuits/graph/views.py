@@ -20,11 +20,6 @@ def to_networkx(graph: Graph) -> nx.DiGraph[str]:
 
     Args:
         graph: any graph.
-
-    Example:
-        >>> import networkx as nx
-        >>> from circuits.graph.views import to_networkx
-        >>> # nx.dag_longest_path(to_networkx(graph.prune()))
     """
     drawn: nx.DiGraph[str] = nx.DiGraph(**{**graph.meta, "hyperedges": graph.hyperedges.to_dicts()})
     names = graph.nodes["node"].to_list()
