@@ -1,8 +1,9 @@
 """Makes the material of `scaling.py`: random transcoders for SmolLM2, and traces extracted with them.
 
 Nobody publishes transcoders for this model, and what a row costs does not depend on what features mean,
-so encoders are random unit vectors (seeded), each with a bias that leaves it active on a given share of
-tokens, and decoders are fitted by ridge regression to the MLP's outputs.
+so encoders are random unit vectors (seeded), the threshold of a token is what its strongest 43 features
+(of 2,048; other sizes in proportion) leave out, and decoders are fitted by ridge regression to the MLP's
+outputs.
 
     python analysis/scaling_traces.py OUT --features 2048 --tokens 12 32
 """
@@ -18,7 +19,7 @@ from torch import Tensor
 from circuits.dictionaries.formats.circuit_tracer import save_transcoders
 from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.rows import DenseRows
-from circuits.dictionaries.transcoder import TranscoderLayer
+from circuits.dictionaries.transcoder import TopK, TranscoderLayer, TranscoderSettings
 from circuits.extract.extract import Extraction, extract
 from circuits.models.base import Model
 from circuits.models.forward import apply_norm, forward
@@ -59,31 +60,29 @@ def make_transcoders(model: Model, place: Path, features: int) -> None:
     """Writes one transcoder a layer in circuit-tracer's layout."""
     torch.manual_seed(0)
     run = forward(model, model.encode(TEXT.read_text())[:1500])
-    share = ACTIVE / 2048
+    settings = TranscoderSettings(top_k=TopK(ACTIVE * features // 2048, relu=True))
     layers = []
     for number, parts in enumerate(model.anatomy.layers):
         x = apply_norm(parts.mlp_norm, run.mlp_in[number], run.mlp_scale[number])
-        layers.append(fit(x[1:], run.mlp_out[number][1:], features, share))  # the first token is an outlier
-    save_transcoders(place, layers)
+        layers.append(fit(x, run.mlp_out[number], features))
+    save_transcoders(place, layers, settings)
 
 
-def fit(x: Tensor, y: Tensor, features: int, share: float) -> TranscoderLayer:
-    """Gives random unit encoders, biases by quantile, decoders by ridge regression of y."""
+def fit(x: Tensor, y: Tensor, features: int) -> TranscoderLayer:
+    """Gives random unit encoders and decoders by ridge regression of y on the active features."""
     encoder = torch.nn.functional.normalize(torch.randn(features, x.shape[1]), dim=1)
     z = x @ encoder.T
-    bias = -torch.quantile(z, 1 - share, dim=0)
-    active = torch.relu(z + bias)
+    least = z.topk(ACTIVE * features // 2048, dim=1).values[:, -1:]
+    active = torch.relu(z) * (z >= least)
     centre = y.mean(0)
     gram = active.T @ active
     gram += 0.01 * gram.diagonal().mean() * torch.eye(features)
     decoder = torch.linalg.solve(gram, active.T @ (y - centre))
     return TranscoderLayer(
         encoder=DenseRows(encoder),
+        encoder_bias=torch.zeros(features),
         decoder=DenseRows(decoder),
-        encoder_bias=bias,
         decoder_bias=centre,
-        threshold=None,
-        skip=None,
     )
 
 

@@ -59,6 +59,7 @@ class EdgeStore:
         self._activation = np.ones(self.where.size, dtype)
         self._scale[self.where.feature] = scales(self.trace)
         self._activation[self.where.feature] = self.trace.features.activation
+        self._any_dormant = bool((self._activation == 0).any())
         _, writes = np.unique(self.trace.writes.feature, return_counts=True)
         layers = np.unique(np.stack([self.trace.writes.feature, self.trace.writes.layer]), axis=1)
         self._shared = layers.shape[1] > len(writes)
@@ -91,13 +92,17 @@ class EdgeStore:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Gives source rows, target numbers and values of the effects that reach the floor."""
         large = np.abs(values) >= np.maximum(floor, np.finfo(values.dtype).tiny)[:, None]
-        dormant = (self._activation[node] == 0) & (node >= 0)
-        if dormant.any():
+        if self._any_dormant:
+            dormant = (self._activation[node] == 0) & (node >= 0)
             large |= dormant[:, :, None, :] & (values != 0)
-        # flat numbers first: unravelling the few kept is far cheaper than a nonzero over four axes
+        # flat numbers and two divisions: far cheaper than a nonzero over four axes
         kept = np.flatnonzero(large)
-        layer, block, target, entry = np.unravel_index(kept, large.shape)
-        return node[layer, block, entry], target, values.reshape(-1)[kept]
+        width = (
+            np.int64(values.shape[3]) if large.size > np.iinfo(np.int32).max else np.int32(values.shape[3])
+        )
+        cell, entry = np.divmod(kept.astype(width.dtype), width)
+        block, target = np.divmod(cell, width.dtype.type(values.shape[2]))
+        return node.reshape(-1, values.shape[3])[block, entry], target, values.reshape(-1)[kept]
 
     def _spread(
         self,
@@ -113,21 +118,25 @@ class EdgeStore:
         return self._kept(total.T[None, None], np.arange(size)[None, None], floor)
 
     def _append(self, source: np.ndarray, target: np.ndarray, value: np.ndarray) -> None:
-        strength = value / self._scale[source]
-        self.source.append(source.astype(np.int32))
-        self.target.append(target.astype(np.int32))
-        self.strength.append(strength)
-        self.weight.append(np.where(self._activation[source] == 0, 0, value).astype(value.dtype))
+        self.source.append(source.astype(np.int32, copy=False))
+        self.target.append(target.astype(np.int32, copy=False))
+        self.strength.append(value / self._scale[source])
+        self.weight.append(
+            np.where(self._activation[source] == 0, np.zeros_like(value), value)
+            if self._any_dormant
+            else value
+        )
 
     def _leave_out(self, batch: RowBatch, rows: np.ndarray, found: list[np.ndarray]) -> None:
         """Sums what was not kept into `rest`."""
         if self.settings.tolerance == 0:
             return
         source, target, value = found
-        on = self._activation[source] != 0
-        kept, size = (value[on].astype(np.float64), target[on]), len(rows)
-        sums = np.bincount(kept[1], kept[0], size)
-        absolute = np.bincount(kept[1], np.abs(kept[0]), size)
+        if self._any_dormant:
+            on = self._activation[source] != 0
+            target, value = target[on], value[on]
+        size = len(rows)
+        sums, absolute = np.bincount(target, value, size), np.bincount(target, np.abs(value), size)
         self.truncated[rows] = np.maximum(batch.magnitude - absolute, 0)
         self._append(np.full(size, self.where.rest), rows, (batch.total - sums).astype(self.trace.dtype))
 
