@@ -44,9 +44,7 @@ def atomic(path: Path, *, directory: bool = False, overwrite: bool = False) -> I
             temporary.mkdir()
         yield temporary
         _sync(temporary)
-        if path.exists() and directory:
-            path.rename(holder / "replaced")
-        temporary.replace(path)
+        _swap(temporary, path, holder / "replaced")
     except OSError as cause:
         raise WriteFailed(
             f"Writing {path} failed ({cause.strerror or cause}): nothing was left there. Free some"
@@ -60,6 +58,19 @@ def checksum(path: Path) -> str:
     """Gives the SHA-256 of a file, in hex, reading it in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _swap(temporary: Path, path: Path, aside: Path) -> None:
+    """Puts `temporary` in `path`'s place; a directory cannot be replaced in one step, so it waits aside."""
+    waiting = temporary.is_dir() and path.exists()
+    if waiting:
+        path.rename(aside)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        if waiting:
+            aside.rename(path)
+        raise
 
 
 def _sync(path: Path) -> None:

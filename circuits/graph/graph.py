@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from circuits.errors import InvalidFile, NotFound, near_matches
 from circuits.schema import HYPEREDGE_SCHEMA, NODE_SCHEMA, edge_schema
+from circuits.trace import Trace
+
+Masks = Float[np.ndarray, "B N"] | Bool[np.ndarray, "B N"] | Int[np.ndarray, "B N"]
+"""Coalitions by nodes: 1 on, 0 off, or between."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +129,49 @@ class Graph:
     def with_meta(self, **entries: Any) -> Graph:
         """Gives the same graph with entries of `meta` added or replaced."""
         return replace(self, meta={**self.meta, **entries})
+
+    def prune(self, *, node_threshold: float = 0.8, edge_threshold: float = 0.98) -> Graph:
+        """Gives the graph cut to what carries most of the influence: see `circuits.graph.prune`."""
+        from circuits.graph.prune import prune
+
+        return prune(self, node_threshold=node_threshold, edge_threshold=edge_threshold)
+
+    def top(self, n_nodes: int) -> Graph:
+        """Gives the graph cut to its `n_nodes` most influential features and errors."""
+        from circuits.graph.prune import top
+
+        return top(self, n_nodes)
+
+    def run(
+        self,
+        masks: Masks | None = None,
+        *,
+        off: Sequence[str] = (),
+        targets: Sequence[str] | None = None,
+        batch: int = 256,
+    ) -> Float[np.ndarray, "B T"]:
+        """Gives the targets' values when only some nodes stay on: see `circuits.graph.run`."""
+        from circuits.graph.run import run  # JAX, loaded only when a graph is run
+
+        return run(self, masks, off=off, targets=targets, batch=batch)
+
+    def save(self, path: str | Path, *, overwrite: bool = False, trace: Trace | None = None) -> None:
+        """Gives nothing; writes a run directory, which `circuits.load_run` reads."""
+        from circuits.graph.io import save_run
+
+        save_run(self, path, overwrite=overwrite, trace=trace)
+
+    def to_networkx(self) -> Any:
+        """Gives a `networkx.DiGraph`, all columns as attributes: see `circuits.graph.views`."""
+        from circuits.graph.views import to_networkx  # networkx takes a while to load
+
+        return to_networkx(self)
+
+    def to_scipy(self, values: str = "weight") -> sp.csr_array:
+        """Gives the edges as a sparse matrix, rows = targets, columns = sources."""
+        from circuits.graph.views import to_scipy
+
+        return to_scipy(self, values)
 
     def __repr__(self) -> str:
         kinds = self.nodes["kind"].value_counts(sort=True)

@@ -17,11 +17,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from circuits.errors import UsageError
-from circuits.graph.graph import Graph
+from circuits.graph.graph import Graph, Masks
 from circuits.graph.influence import of_kind, sums
 from circuits.schema import GATES
 
-Masks = Float[np.ndarray, "B N"] | Bool[np.ndarray, "B N"] | Int[np.ndarray, "B N"]
 Values = Float[np.ndarray, "B T"]
 
 
