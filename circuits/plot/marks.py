@@ -63,15 +63,15 @@ def feature_label(label: str | None, node: str) -> str:
 
     Example:
         >>> feature_label('→ " Mary", " mary", " Marie"', "24/1042@13"), feature_label(None, "24/1042@13")
-        ('→ Mary, Marie', '24/1042')
+        ('→ Mary · Marie', '24/1042')
     """
     if not label:
         return node.split("@")[0]
     if label.startswith("→"):
         quotes = re.findall(r'"(?:[^"\\]|\\.)*"', label)
-        words = [json.loads(q).strip() or q for q in quotes]
+        words = [(json.loads(q).strip(" ") or "␣").strip("\r") for q in quotes]
         once = {word.casefold(): word for word in reversed(words)}
-        label = "→ " + ", ".join(reversed(once.values())) if words else label
+        label = "→ " + " · ".join(reversed(once.values())) if words else label
     return style.drawable(label)
 
 

@@ -78,7 +78,7 @@ def drawable(text: str) -> str:
         'a⏎▯'
     """
     known = _characters()
-    shown = text.replace("\n", "⏎").replace("\t", "⇥")
+    shown = text.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "")
     return "".join(c if ord(c) in known and c.isprintable() else "▯" for c in shown)
 
 
@@ -89,7 +89,7 @@ def fitted(text: str, width: float, size: float = SIZE) -> str:
     kept = text
     while kept and text_width(kept + "…", size) > width:
         kept = kept[:-1]
-    return kept.rstrip(' ,"→') + "…"
+    return kept.rstrip(' ,·"→') + "…"
 
 
 @functools.cache

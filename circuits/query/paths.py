@@ -65,7 +65,7 @@ def top_paths(
     if k < 1:
         raise UsageError(f"{k} paths were asked for: give 1 or more.")
     shares = normalised(graph)
-    starts = _leaves(graph, shares)
+    starts = leaves(graph, shares)
     if sources is not None:
         starts = np.zeros(len(graph.nodes), dtype=bool)
         starts[[graph.row(source) for source in sources]] = True
@@ -111,11 +111,16 @@ def best_completions(shares: sp.csr_array, starts: Bool[np.ndarray, "n"]) -> Flo
     return best
 
 
-def _leaves(graph: Graph, shares: sp.csr_array) -> Bool[np.ndarray, "n"]:
-    """Tells which nodes influence flows from but not into."""
+def leaves(graph: Graph, shares: sp.csr_array) -> Bool[np.ndarray, "n"]:
+    """Tells which nodes influence flows from but not into, not even through edges cut off.
+
+    Args:
+        graph: the graph.
+        shares: its normalised weights.
+    """
     kinds = graph.nodes["kind"].is_in(["token", "position", "error", "feature"]).to_numpy()
-    leaves: Bool[np.ndarray, "n"] = kinds & (np.diff(shares.indptr) == 0)
-    return leaves
+    inflow = np.asarray(shares.sum(axis=1)).ravel() + graph.nodes["truncated"].to_numpy()
+    return np.asarray(kinds & (inflow == 0))
 
 
 _STOP = -1

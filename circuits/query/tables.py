@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from circuits.graph.influence import Scores
+from circuits.graph.influence import Scores, truncated_shares
 from circuits.query.answer import LINKS
-from circuits.query.paths import Path
+from circuits.query.paths import Path, leaves
 from circuits.query.subject import Subject
 from circuits.query.text import KIND_WORDS, plain, signed
 
@@ -138,16 +138,15 @@ def ends_table(subject: Subject) -> pl.DataFrame:
     """Gives where influence comes from in the end: end, share; the shares add up to 1."""
     nodes, share = subject.graph.nodes, subject.influence
     kinds = nodes["kind"].cast(pl.String).to_numpy()
-    closed = np.diff(subject.shares.indptr) == 0
-    inflow = np.asarray(subject.shares.sum(axis=1)).ravel()
-    cut = float((share * np.where(closed, 0.0, 1.0 - inflow)).sum())
+    closed = leaves(subject.graph, subject.shares)
+    cut = float(share @ truncated_shares(subject.graph))
     expanded = nodes["expanded"].to_numpy()
     rows = [
         ("words of the prompt", float(share[kinds == "token"].sum())),
         ("positions", float(share[kinds == "position"].sum())),
         ("dictionary errors", float(share[kinds == "error"].sum())),
-        ("features not opened up", float(share[(kinds == "feature") & closed & ~expanded].sum())),
-        ("features driven by constants", float(share[closed & expanded].sum())),
+        ("features not opened up", float(share[(kinds == "feature") & ~expanded].sum())),
+        ("features driven by constants", float(share[(kinds == "feature") & closed & expanded].sum())),
         ("edges too small to keep", cut if cut > 1e-12 else 0.0),
     ]
     kept = [row for row in rows if row[1] > 0 or row[0] in ("words of the prompt", "dictionary errors")]

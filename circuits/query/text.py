@@ -102,7 +102,7 @@ class Naming:
             return f"error {layer} at {self.token(pos)}"
         if kind == "feature":
             return f"{node.split('@')[0]} at {self.token(pos)}"
-        return self.output(node) if kind == "logit" else node
+        return f"output {self.output(node)}" if kind == "logit" else node
 
 
 def quoted(text: str) -> str:

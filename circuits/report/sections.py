@@ -178,15 +178,15 @@ def method(graph: Graph) -> list[tuple[str, str]]:
             "Influence",
             (
                 "The share of the target reached through a node along all paths, without sign: the sum over"
-                " paths of the products of |weight| / Σ|weight| (Ameisen et al. 2025). Constants do not count."
+                " paths of the products of |weight| / Σ|weight|, constants aside (Ameisen et al. 2025)."
             ),
         ),
         ("Features", _features(meta)),
         (
             "Errors",
             (
-                "An error node is the part of an MLP's output, at one layer and position, that no kept feature"
-                " accounts for. It acts on later nodes like any source, but nothing says what it is made of."
+                "An error node is the part of an MLP's output, at one layer and position, that no kept"
+                " feature accounts for. It acts like any source; what it is made of is unknown."
             ),
         ),
     ]
