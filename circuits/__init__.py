@@ -1,3 +1,140 @@
-"""circuits: which features of a language model, and which combinations, produce an output."""
+"""circuits: which features of a language model, and which combinations, produce an output.
+
+Load, extract, attribute, ask, show::
+
+    import circuits
+
+    model = circuits.load_model("smollm2")
+    neurons = circuits.load_dictionary("neurons", model)
+    prompt = circuits.Prompt.of("The capital of France is", model)
+    trace = circuits.extract(model, neurons, prompt)
+    graph = circuits.attribute(trace, (circuits.Edges(max_features=4000),))
+    print(circuits.why(graph))
+    circuits.save_run(graph, "run/france")
+    circuits.save_report(graph, "france.html")
+
+The names below are loaded when first used: `import circuits` itself loads neither torch nor JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from circuits.dictionaries.load import load_dictionary
+    from circuits.engine.attribute import Compute, attribute
+    from circuits.engine.edges import Edges
+    from circuits.errors import CircuitsError
+    from circuits.extract.estimate import Estimate, estimate
+    from circuits.extract.extract import Extraction, extract
+    from circuits.extract.select import AllActive, ByAttribution, NormShare
+    from circuits.graph.graph import Graph
+    from circuits.graph.influence import scores
+    from circuits.graph.io import load_run, save_run
+    from circuits.graph.prune import prune
+    from circuits.graph.run import run
+    from circuits.graph.views import to_networkx, to_scipy
+    from circuits.models.load import load_model
+    from circuits.plot.network import network
+    from circuits.plot.save import save as save_figure
+    from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
+    from circuits.query.answer import Answer
+    from circuits.query.why import why
+    from circuits.report import save_report
+    from circuits.trace import Trace
+    from circuits.trace_io import load_trace, save_trace
+
+__all__ = [
+    "AllActive",
+    "Answer",
+    "ByAttribution",
+    "CircuitsError",
+    "Compute",
+    "Edges",
+    "Estimate",
+    "Extraction",
+    "FeatureTarget",
+    "Graph",
+    "Logit",
+    "LogitDifference",
+    "NormShare",
+    "Prompt",
+    "TopLogits",
+    "Trace",
+    "__version__",
+    "attribute",
+    "estimate",
+    "extract",
+    "load_dictionary",
+    "load_model",
+    "load_run",
+    "load_trace",
+    "network",
+    "prune",
+    "run",
+    "save_figure",
+    "save_report",
+    "save_run",
+    "save_trace",
+    "scores",
+    "to_networkx",
+    "to_scipy",
+    "why",
+]
+
+_HOMES: Final = {
+    "AllActive": "extract.select.AllActive",
+    "Answer": "query.answer.Answer",
+    "ByAttribution": "extract.select.ByAttribution",
+    "CircuitsError": "errors.CircuitsError",
+    "Compute": "engine.attribute.Compute",
+    "Edges": "engine.edges.Edges",
+    "Estimate": "extract.estimate.Estimate",
+    "Extraction": "extract.extract.Extraction",
+    "FeatureTarget": "prompt.FeatureTarget",
+    "Graph": "graph.graph.Graph",
+    "Logit": "prompt.Logit",
+    "LogitDifference": "prompt.LogitDifference",
+    "NormShare": "extract.select.NormShare",
+    "Prompt": "prompt.Prompt",
+    "TopLogits": "prompt.TopLogits",
+    "Trace": "trace.Trace",
+    "attribute": "engine.attribute.attribute",
+    "estimate": "extract.estimate.estimate",
+    "extract": "extract",
+    "load_dictionary": "dictionaries.load.load_dictionary",
+    "load_model": "models.load.load_model",
+    "load_run": "graph.io.load_run",
+    "load_trace": "trace_io.load_trace",
+    "network": "plot.network.network",
+    "prune": "graph.prune.prune",
+    "run": "graph.run.run",
+    "save_figure": "plot.save.save",
+    "save_report": "report.save_report",
+    "save_run": "graph.io.save_run",
+    "save_trace": "trace_io.save_trace",
+    "scores": "graph.influence.scores",
+    "to_networkx": "graph.views.to_networkx",
+    "to_scipy": "graph.views.to_scipy",
+    "why": "query.why.why",
+}
+"""Where each public name lives, below this package. `extract` is a package that can be called."""
+
+
+def __getattr__(name: str) -> Any:
+    """Gives a public name, loading its room first."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _HOMES[name] == name:
+        return importlib.import_module(f"{__name__}.{name}")
+    room, _, original = _HOMES[name].rpartition(".")
+    value = getattr(importlib.import_module(f"{__name__}.{room}"), original)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.formats import circuit_tracer
@@ -13,7 +13,7 @@ from circuits.errors import InvalidFile, NotFound, near_matches
 from circuits.models.base import Model
 
 FORMATS: Final[tuple[ModuleType, ...]] = (circuit_tracer,)
-"""Every layout on disk: a module with NAME, `recognises(path)` and `load(path, model)`."""
+"""Every layout on disk: a module with NAME, `recognises(path)`, `describe(path)`, `load(path, model)`."""
 
 
 def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
@@ -43,3 +43,16 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
             return dictionary
     known = "; ".join(layout.NAME for layout in FORMATS)
     raise InvalidFile(f"{spec} is in no layout known here. Known: {known}.")
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Gives what a dictionary directory holds, as far as it can be told without the model.
+
+    Raises:
+        InvalidFile: the directory is in no known layout, or its files cannot be trusted.
+    """
+    for layout in FORMATS:
+        if layout.recognises(path):
+            told: dict[str, Any] = layout.describe(path)
+            return told
+    raise InvalidFile(f"{path} is in no layout known here. Known: {'; '.join(f.NAME for f in FORMATS)}.")

@@ -101,6 +101,37 @@ def load(path: Path, model: Model) -> Transcoders:
     return Transcoders([_layer(file, model.anatomy.embedding) for file in files], settings)
 
 
+def describe(path: Path) -> dict[str, Any]:
+    """Gives what a directory holds, as far as it can be told without the model: JSON-compatible.
+
+    Raises:
+        InvalidFile, Incompatible: as `load`.
+    """
+    config = _read_config(path)
+    _check_config(path, config)
+    files = _layer_files(path, config)
+    found = [_shapes(file) for file in files]
+    sizes = {_check_shapes(file, shapes) for file, shapes in zip(files, found, strict=True)}
+    if len(sizes) != 1:
+        raise InvalidFile(f"The layers of {path} differ in size: {', '.join(map(str, sorted(sizes)))}.")
+    ((n_features, width),) = sizes
+    top_k = _top_k(path, config)
+    plain = "jumprelu" if any(_THRESHOLD in shapes for shapes in found) else "relu"
+    return {
+        "kind": "transcoder",
+        "layout": NAME,
+        "layers": len(files),
+        "features": n_features,
+        "width": width,
+        "activation": plain if top_k is None else f"top-{top_k.k}",
+        "skip": any("W_skip" in shapes for shapes in found),
+        "reads": config["feature_input_hook"],
+        "writes": config["feature_output_hook"],
+        "bytes": sum(file.stat().st_size for file in files),
+        "fingerprint": _fingerprint(config, files),
+    }
+
+
 def save_transcoders(
     path: Path,
     layers: Sequence[TranscoderLayer],

@@ -1,0 +1,57 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from circuits.cli import console
+from circuits.cli.attribute import attribute
+from circuits.cli.demo import demo
+from circuits.cli.estimate import estimate
+from circuits.cli.info import info
+from circuits.cli.plot import plot
+from circuits.cli.report import report
+from circuits.cli.why import why
+
+EPILOG = (
+    "Results go to stdout, progress to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found,"
+    " 4 invalid file, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="circuits",
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from circuits import __version__
+
+        console.write(f"circuits {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    ctx: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which features of a language model, and which combinations, produce an output.
+
+    Start with **circuits demo**. Then **attribute** a prompt, ask **why**, and **plot** or **report** the
+    run.
+    """
+    if ctx.invoked_subcommand is None:
+        console.write(ctx.get_help() + "\n")
+
+
+for command in (demo, attribute, why, plot, report, info, estimate):
+    app.command()(command)

@@ -1,0 +1,71 @@
+"""`circuits demo`: from nothing to an answer and a page, on the smallest model."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+
+from circuits.cli import options, work
+from circuits.cli.console import Output, commands, facts, heading, stack
+from circuits.cli.paths import check_output, is_demo
+from circuits.cli.progress import telling
+from circuits.errors import OutputExists
+
+PROMPT = "The capital of France is"
+
+
+def demo(
+    ctx: typer.Context,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="RUN", rich_help_panel=options.OUT, help="The run directory to make."
+        ),
+    ] = Path("run/demo"),
+    max_features: options.MaxFeatures = work.MAX_FEATURES,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Explain why SmolLM2 continues "The capital of France is" as it does.
+
+    Prints the answer and writes report.html into the run. Running it again replaces its own run only.
+    """
+    began = time.perf_counter()
+    output = Output(json, quiet)
+    if out.exists() and not is_demo(out):
+        raise OutputExists(f"{out} exists and is not the demo's: choose another path with -o.")
+    check_output(out, overwrite=True, directory=True)
+    work.check_engine(max_features=max_features, tolerance=1e-4, device="auto")
+    with telling(output) as tell:
+        trace = work.trace_prompt(PROMPT, (), work.Source(), max_features, output, tell)
+        graph = work.graph_of(trace, max_features=max_features, tolerance=1e-4, device="auto", tell=tell)
+    graph = work.stamped(graph, ctx.obj, seed, began).with_meta(demo=True)
+    work.save(graph, None, out, overwrite=True)
+    graph = graph.with_meta(run=str(out))
+    from circuits.cli.answer import found
+    from circuits.query.why import why
+    from circuits.report import save_report
+
+    page = out / "report.html"
+    answer = why(graph)
+    save_report(graph, page, answer=answer, overwrite=True)
+    where = shlex.quote(str(out))
+    following = [
+        (f"circuits why {where}", "the same with the tables behind it"),
+        (f"circuits plot {where} -o france.svg", "the picture alone"),
+        ('circuits attribute "Your own text" -o run/mine', "another prompt"),
+    ]
+    output.result(
+        stack(
+            found(answer),
+            facts([("run", str(out)), ("report", str(page), "open it in a browser")]),
+            Group(heading("Next"), commands(following)),
+        ),
+        {"run": str(out), "report": str(page), "answer": answer.to_dict()},
+    )
