@@ -249,7 +249,7 @@ def test_waterfall_leaves_rounding_out() -> None:
 
 
 def test_labels_are_short_and_fit() -> None:
-    assert feature_label('→ " a", "\\n", " "', "1/2@3") == "→ a · ⏎ · ␣"
+    assert feature_label('→ " a", "\\n", ",", " "', "1/2@3") == "→ a · ⏎ · ‘,’ · ␣"
     assert feature_label("names", "1/2@3") == "names"
     for width in (0.2, 0.5, 1.0):
         assert text_width(fitted("an uncommonly long label", width)) <= width

@@ -69,10 +69,16 @@ def feature_label(label: str | None, node: str) -> str:
         return node.split("@")[0]
     if label.startswith("→"):
         quotes = re.findall(r'"(?:[^"\\]|\\.)*"', label)
-        words = [(json.loads(q).strip(" ") or "␣").strip("\r") for q in quotes]
+        words = [_visible(json.loads(q)) for q in quotes]
         once = {word.casefold(): word for word in reversed(words)}
         label = "→ " + " · ".join(reversed(once.values())) if words else label
     return style.drawable(label)
+
+
+def _visible(token: str) -> str:
+    """Gives a token as it reads in a list: blanks as a sign, punctuation in quotes."""
+    word = token.strip(" ") or "␣"
+    return word if word in "␣\n\t" or any(c.isalnum() for c in word) else f"‘{word}’"
 
 
 def token_texts(naming: Naming, at_least: int) -> tuple[str, ...]:

@@ -39,7 +39,12 @@ class Path:
 
 
 def top_paths(
-    graph: Graph, target: str, *, k: int = 10, sources: Collection[str] | None = None
+    graph: Graph,
+    target: str,
+    *,
+    k: int = 10,
+    sources: Collection[str] | None = None,
+    shares: sp.csr_array | None = None,
 ) -> list[Path]:
     """Gives the k strongest complete paths into a node, strongest first.
 
@@ -54,6 +59,7 @@ def top_paths(
         target: node name.
         k: how many; fewer are given if there are no more.
         sources: only paths that start at one of these nodes, leaves or not.
+        shares: `normalised(graph)`, where it is at hand already.
 
     Raises:
         NotFound: the target or a source is no node of the graph.
@@ -64,7 +70,7 @@ def top_paths(
     """
     if k < 1:
         raise UsageError(f"{k} paths were asked for: give 1 or more.")
-    shares = normalised(graph)
+    shares = normalised(graph) if shares is None else shares
     starts = leaves(graph, shares)
     if sources is not None:
         starts = np.zeros(len(graph.nodes), dtype=bool)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from circuits.errors import NotFound, UsageError, near_matches
 from circuits.graph.graph import Graph, edge_frame
-from circuits.graph.influence import influence, normalised
+from circuits.graph.influence import normalised, propagate
 from circuits.query.text import Naming
 
 
@@ -64,10 +64,11 @@ class Subject:
         weight = np.zeros(len(graph.nodes))
         weight[row] = 1.0
         focused = graph.with_nodes(target_weight=pl.Series(weight))
-        share = influence(focused)
+        shares = normalised(focused)
+        share = propagate(shares, weight)
         share[row] = 1.0  # all of it arrives at the node itself
         focused = focused.with_nodes(influence=pl.Series(share))
-        return cls(focused, node, second, row, share, normalised(focused), Naming.of(graph))
+        return cls(focused, node, second, row, share, shares, Naming.of(graph))
 
     @property
     def value(self) -> float:

@@ -160,17 +160,17 @@ def trust_table(subject: Subject, tables: Mapping[str, pl.DataFrame], score: Sco
         (
             "replacement",
             score.replacement,
-            "of the influence that starts at words or at dictionary errors, the words' part",
+            "of the influence that starts at words or at errors, the share that starts at words",
         ),
         (
             "completeness",
             score.completeness,
-            "the part of the nodes' inputs, weighted by influence, that is not error",
+            "share of the nodes' inputs, weighted by influence, that is not error",
         ),
         (
             "truncated share",
             score.truncated_share,
-            "of the influence, what runs through edges too small to keep",
+            "share of the influence that runs through edges too small to keep",
         ),
         (
             "left over",

@@ -49,7 +49,7 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
     if top < 1:
         raise UsageError(f"The top {top} features were asked for: give 1 or more.")
     subject = Subject.of(graph, target, over)
-    paths = top_paths(subject.graph, subject.node, k=max(top, PATHS))
+    paths = top_paths(subject.graph, subject.node, k=max(top, PATHS), shares=subject.shares)
     score = scores(subject.graph)
     tables = {
         "totals": totals_table(subject),
