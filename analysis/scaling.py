@@ -107,7 +107,7 @@ def whole_graph(work: Path, prompt: str, features: int) -> Row:
     """Gives wall seconds and peak memory of `circuits attribute`, from the shell to the files."""
     print(f"whole graph, {features} features", file=sys.stderr)
     where = work / f"run-{features}"
-    command = ["-m", "circuits.cli", "attribute", prompt, "--model", "smollm2", "--dictionary", "neurons"]
+    command = ["-m", "circuits", "attribute", prompt, "--model", "smollm2", "--dictionary", "neurons"]
     command += ["--max-features", str(features), "-o", str(where), "--overwrite", "--quiet", "--json"]
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)

@@ -16,7 +16,7 @@ FLOORS = {
     "models": 2, "dictionaries": 2, "extract": 2, "engine": 2,
     "query": 3,
     "plot": 5, "report": 5,
-    "__init__": 7, "cli": 7,
+    "__init__": 7, "__main__": 7, "cli": 7,
 }  # fmt: skip
 # within floor 2 the torch rooms stand on each other in this order; the engine stands apart
 WITHIN = {("dictionaries", "models"), ("extract", "models"), ("extract", "dictionaries")}
@@ -26,7 +26,7 @@ NEIGHBOURS = {
     ("trace", "prompt"), ("trace_check", "trace"), ("trace_check", "prompt"),
     ("trace_io", "trace"), ("trace_io", "trace_check"), ("trace_io", "prompt"),
     ("graph", "trace"), ("graph", "trace_io"), ("graph", "prompt"),
-    ("report", "plot"), ("cli", "__init__"),
+    ("report", "plot"), ("cli", "__init__"), ("__main__", "cli"),
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -46,7 +46,7 @@ class Compute:
 
 def attribute(
     trace: Trace,
-    methods: tuple[Edges, ...] = (Edges(),),
+    methods: Sequence[Edges] = (Edges(),),
     *,
     compute: Compute = Compute(),
     progress: Progress | None = None,
