@@ -179,7 +179,7 @@ def test_an_answer_is_never_wider_than_the_terminal(
     lines = call("why", made).out.splitlines()
     prose = lines[: next(i for i, line in enumerate(lines) if line.startswith("TOTALS"))]
     assert max(map(len, prose)) <= width
-    assert max(map(len, prose)) > width - 25  # and it uses the room there is
+    assert max(map(len, prose)) > width - 15  # and it uses the room there is
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
@@ -247,11 +247,10 @@ def test_a_difference_and_a_feature_can_be_targets(made: Path, model: Path, tmp_
     ("rule", "name"), [("all", "AllActive"), ("norm:0.5", "NormShare"), ("attribution:9", "ByAttribution")]
 )
 def test_select_chooses_the_rule(model: Path, tmp_path: Path, rule: str, name: str) -> None:
-    words = ("--select", rule, "--max-features", 4, "--no-labels", "--dtype", "float64")
+    words = ("--select", rule, "--max-features", 4, "--no-labels")
     call("attribute", PROMPT, "-m", model, "-o", tmp_path / "r", *words)
     graph = load_run(tmp_path / "r")
     assert graph.meta["selection"]["name"] == name
-    assert graph.meta["completeness_residual"] <= 1e-12
     assert graph.nodes["label"].null_count() == len(graph.nodes)
 
 
@@ -262,7 +261,9 @@ def test_the_default_of_neurons_keeps_as_many_as_are_expanded() -> None:
 
 
 def test_a_kept_trace_gives_the_same_run(model: Path, tmp_path: Path) -> None:
-    call("attribute", PROMPT, "-m", model, "-o", tmp_path / "a", *FEW, "--keep-trace")
+    double = ("--dtype", "float64", "--keep-trace")
+    call("attribute", PROMPT, "-m", model, "-o", tmp_path / "a", *FEW, *double)
+    assert load_run(tmp_path / "a").meta["completeness_residual"] <= 1e-12
     kept = next((tmp_path / "a").glob("*.safetensors"))
     assert call("attribute", "--trace", kept, "-o", tmp_path / "b", "--max-features", 30).code == 0
     assert load_run(tmp_path / "a").edges.equals(load_run(tmp_path / "b").edges)
@@ -380,7 +381,7 @@ REFUSALS = {
     "existing output": (1, "exists.*--overwrite", "attribute Mary -m M -o R"),
     "existing output file": (1, "exists.*--overwrite", "plot R -o T/old.svg"),
     "existing report": (1, "exists.*--overwrite", "report R -o T/old.svg"),
-    "no run to overwrite": (1, "no run", "attribute Mary -m M -o T --overwrite"),
+    "no run to overwrite": (1, "spares it", "attribute Mary -m M -o T --overwrite"),
     "below a file": (1, "is a file", "attribute Mary -m M -o F/r"),
     "no picture": (2, "gif", "plot R -o T/r.gif"),
     "nothing to explain": (2, "Nothing to explain", "attribute -o T/r"),
@@ -496,7 +497,7 @@ def test_ctrl_c_while_attributing_leaves_nothing(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert (out, err.strip()) == ("", "Interrupted: nothing was written.")
+    assert (out, err.strip()) == ("", "Interrupted: nothing half-written is left.")
     assert {p.name for p in tmp_path.iterdir()} == {"t.safetensors"}
 
 
@@ -648,5 +649,4 @@ def test_smollm2_says_paris_from_prompt_to_page(tmp_path: Path, monkeypatch: pyt
     assert told["completeness_residual"] <= 1e-5
     answer = call("why", path).out
     assert answer.startswith('Why " Paris"?')
-    assert call("plot", path, "-o", tmp_path / "p.png").code == 0
     assert call("report", path, "-o", tmp_path / "p.html").code == 0

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Group
 
 from circuits.cli import options, work
 from circuits.cli.console import Output, commands, duration, facts, heading, stack
-from circuits.cli.options import HOW, OUT, WHAT
 from circuits.cli.paths import check_output
 from circuits.cli.progress import telling
 from circuits.errors import UsageError
@@ -23,62 +22,23 @@ if TYPE_CHECKING:
 
 def attribute(
     ctx: typer.Context,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="RUN", rich_help_panel=OUT, help="The run directory to make."),
-    ],
-    prompt: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="The text whose continuation is explained.")
-    ] = None,
+    out: options.RunOut,
+    prompt: options.PromptText = None,
     model: options.ModelSpec = None,
     dictionary: options.DictionarySpec = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Start from a trace file instead; no model is loaded."),
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TOKEN",
-            rich_help_panel=WHAT,
-            help='Explain the logit of this token, spelt as the tokenizer does: " Paris". May be repeated.',
-            show_default="the likeliest tokens",
-        ),
-    ] = None,
-    over: Annotated[
-        str | None,
-        typer.Option(metavar="TOKEN", rich_help_panel=WHAT, help="Explain --target minus this token."),
-    ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NODE",
-            rich_help_panel=WHAT,
-            help="Explain a feature, written layer/feature@position: 12/4051@7. May be repeated.",
-        ),
-    ] = None,
+    trace: options.TraceFile = None,
+    target: options.TargetTokens = None,
+    over: options.OverToken = None,
+    feature: options.TargetFeatures = None,
     max_features: options.MaxFeatures = work.MAX_FEATURES,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            metavar="T",
-            rich_help_panel=HOW,
-            help="Keep an edge if it is at least this share of all that flows into its target;"
-            " the others are summed, not lost.",
-        ),
-    ] = 1e-4,
+    tolerance: options.Tolerance = work.TOLERANCE,
     select: options.Select = None,
     dormant_margin: options.DormantMargin = None,
     device: options.DeviceOption = "auto",
     dtype: options.DtypeOption = None,
     seed: options.Seed = 0,
-    keep_trace: Annotated[
-        bool,
-        typer.Option("--keep-trace", rich_help_panel=OUT, help="Keep the trace in the run; it can be large."),
-    ] = False,
-    no_labels: Annotated[
-        bool, typer.Option("--no-labels", rich_help_panel=OUT, help="Do not label the features.")
-    ] = False,
+    keep_trace: options.KeepTrace = False,
+    no_labels: options.NoLabels = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -99,16 +59,17 @@ def attribute(
         _refuse_beside_trace(ctx)
     elif prompt is None:
         raise UsageError("Nothing to explain: give a PROMPT in quotes, or a trace file with --trace.")
-    source = work.Source(
-        model=model if model is not None else work.MODEL,
-        dictionary=dictionary if dictionary is not None else work.DICTIONARY,
+    source = work.Source.of(
+        model=model,
+        dictionary=dictionary,
         select=select,
         dormant_margin=dormant_margin,
         labels=not no_labels,
-        dtype=dtype or "float32",
+        dtype=dtype,
         device=device,
     )
-    work.check_engine(max_features=max_features, tolerance=tolerance, device=device)
+    compute = work.Rows(max_features, tolerance, device)
+    compute.check()
     with telling(output) as tell:
         if trace is not None:
             from circuits.trace_io import load_trace
@@ -116,9 +77,7 @@ def attribute(
             record = load_trace(trace)
         else:
             record = work.trace_prompt(prompt or "", asked, source, max_features, output, tell)
-        graph = work.graph_of(
-            record, max_features=max_features, tolerance=tolerance, device=device, tell=tell
-        )
+        graph = compute.graph(record, tell)
     graph = work.stamped(graph, ctx.obj, seed, began)
     work.save(graph, record if keep_trace else None, out, overwrite=overwrite)
     output.result(summary(graph, out), document(graph, out))

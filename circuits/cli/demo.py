@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Group
@@ -21,12 +20,7 @@ PROMPT = "The capital of France is"
 
 def demo(
     ctx: typer.Context,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", "-o", metavar="RUN", rich_help_panel=options.OUT, help="The run directory to make."
-        ),
-    ] = Path("run/demo"),
+    out: options.RunOut = Path("run/demo"),
     max_features: options.MaxFeatures = work.MAX_FEATURES,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -41,10 +35,10 @@ def demo(
     if out.exists() and not is_demo(out):
         raise OutputExists(f"{out} exists and is not the demo's: choose another path with -o.")
     check_output(out, overwrite=True, directory=True)
-    work.check_engine(max_features=max_features, tolerance=1e-4, device="auto")
+    rows = work.Rows(max_features)
     with telling(output) as tell:
         trace = work.trace_prompt(PROMPT, (), work.Source(), max_features, output, tell)
-        graph = work.graph_of(trace, max_features=max_features, tolerance=1e-4, device="auto", tell=tell)
+        graph = rows.graph(trace, tell)
     graph = work.stamped(graph, ctx.obj, seed, began).with_meta(demo=True)
     work.save(graph, None, out, overwrite=True)
     graph = graph.with_meta(run=str(out))

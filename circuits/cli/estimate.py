@@ -28,13 +28,8 @@ def estimate(
     output = Output(json, quiet)
     if not prompt.strip():
         raise UsageError("The prompt is empty: give at least one word.")
-    source = work.Source(
-        model=model if model is not None else work.MODEL,
-        dictionary=dictionary if dictionary is not None else work.DICTIONARY,
-        select=select,
-        dormant_margin=dormant_margin,
-        dtype=dtype or "float32",
-        device="cpu",
+    source = work.Source.of(
+        model=model, dictionary=dictionary, select=select, dormant_margin=dormant_margin, dtype=dtype
     )
     settings = source.settings(max_features)
     with telling(output) as tell:

@@ -49,9 +49,9 @@ def run(arguments: Sequence[str]) -> int:
             code = command.main(args=words, prog_name="circuits", standalone_mode=False, obj=tuple(words))
         if code != INTERRUPTED:  # typer turns Ctrl-C into this code
             return code if isinstance(code, int) else 0
-        failure = Failure("Interrupted", "Interrupted: nothing was written.", INTERRUPTED)
+        failure = Failure("Interrupted", "Interrupted: nothing half-written is left.", INTERRUPTED)
     except KeyboardInterrupt:
-        failure = Failure("Interrupted", "Interrupted: nothing was written.", INTERRUPTED)
+        failure = Failure("Interrupted", "Interrupted: nothing half-written is left.", INTERRUPTED)
     except Exception as error:  # the one place where everything ends
         if os.environ.get("CIRCUITS_DEBUG"):
             traceback.print_exc()

@@ -89,3 +89,54 @@ Seed = Annotated[
         rich_help_panel=HOW, help="Recorded in the run. Nothing is random yet, so it changes no number."
     ),
 ]
+
+
+RunOut = Annotated[
+    Path, typer.Option("--out", "-o", metavar="RUN", rich_help_panel=OUT, help="The run directory to make.")
+]
+PromptText = Annotated[
+    str | None, typer.Argument(metavar="PROMPT", help="The text whose continuation is explained.")
+]
+TraceFile = Annotated[
+    Path | None,
+    typer.Option("--trace", metavar="FILE", help="Start from a trace file instead; no model is loaded."),
+]
+TargetTokens = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="TOKEN",
+        rich_help_panel=WHAT,
+        help='Explain the logit of this token, spelt as the tokenizer does: " Paris". May be repeated.',
+        show_default="the likeliest tokens",
+    ),
+]
+OverToken = Annotated[
+    str | None,
+    typer.Option("--over", metavar="TOKEN", rich_help_panel=WHAT, help="Explain --target minus this token."),
+]
+TargetFeatures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--feature",
+        metavar="NODE",
+        rich_help_panel=WHAT,
+        help="Explain a feature, written layer/feature@position: 12/4051@7. May be repeated.",
+    ),
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        metavar="T",
+        rich_help_panel=HOW,
+        help="Keep an edge if it is at least this share of all that flows into its target; the others are"
+        " summed, not lost.",
+    ),
+]
+KeepTrace = Annotated[
+    bool,
+    typer.Option("--keep-trace", rich_help_panel=OUT, help="Keep the trace in the run; it can be large."),
+]
+NoLabels = Annotated[
+    bool, typer.Option("--no-labels", rich_help_panel=OUT, help="Do not label the features.")
+]

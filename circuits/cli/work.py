@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MODEL = "smollm2"
 DICTIONARY = "neurons"
 MAX_FEATURES = 4000
+TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Source:
     labels: bool = True
     dtype: Dtype = "float32"
     device: Device = "auto"
+
+    @classmethod
+    def of(cls, **options: Any) -> Source:
+        """Gives the source that a command's options name, defaults where an option is None."""
+        return cls(**{name: value for name, value in options.items() if value is not None})
 
     def load(self, tell: Teller) -> tuple[Model, AbstractDictionary]:
         """Gives model and dictionary."""
@@ -153,25 +159,38 @@ def memory() -> int | None:
         return None
 
 
-def graph_of(trace: Trace, *, max_features: int, tolerance: float, device: Device, tell: Teller) -> Graph:
-    """Gives the graph of a trace, programs compiled in earlier runs used again."""
-    from circuits.engine.attribute import Compute, attribute
-    from circuits.engine.cache import use_compilation_cache
-    from circuits.engine.edges import Edges
+@dataclass(frozen=True)
+class Rows:
+    """Which rows are computed, and where.
 
-    use_compilation_cache()
-    tell("rows", 0, min(max_features, len(trace.features)) + len(trace.targets))
-    settings = Edges(tolerance=tolerance, max_features=max_features)
-    return attribute(trace, (settings,), compute=Compute(device=device), progress=tell)
+    Attributes:
+        max_features: see `circuits.Edges`.
+        tolerance: see `circuits.Edges`.
+        device: "auto", "cpu" or "gpu".
+    """
 
+    max_features: int = MAX_FEATURES
+    tolerance: float = TOLERANCE
+    device: Device = "auto"
 
-def check_engine(*, max_features: int, tolerance: float, device: Device) -> None:
-    """Refuses settings and devices of the engine before a model is loaded."""
-    from circuits.engine.edges import Edges
-    from circuits.engine.rows import devices
+    def check(self) -> None:
+        """Refuses settings and devices the engine would refuse, before a model is loaded."""
+        from circuits.engine.edges import Edges
+        from circuits.engine.rows import devices
 
-    Edges(tolerance=tolerance, max_features=max_features)
-    devices(device)
+        Edges(tolerance=self.tolerance, max_features=self.max_features)
+        devices(self.device)
+
+    def graph(self, trace: Trace, tell: Teller) -> Graph:
+        """Gives the graph of a trace; programs compiled in earlier runs are used again."""
+        from circuits.engine.attribute import Compute, attribute
+        from circuits.engine.cache import use_compilation_cache
+        from circuits.engine.edges import Edges
+
+        use_compilation_cache()
+        tell("rows", 0, min(self.max_features, len(trace.features)) + len(trace.targets))
+        settings = Edges(tolerance=self.tolerance, max_features=self.max_features)
+        return attribute(trace, (settings,), compute=Compute(device=self.device), progress=tell)
 
 
 def stamped(graph: Graph, arguments: Sequence[str], seed: int, began: float) -> Graph:
