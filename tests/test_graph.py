@@ -17,7 +17,7 @@ from circuits.graph.prune import prune, top
 from circuits.graph.views import to_networkx, to_scipy
 from circuits.schema import HYPEREDGE_SCHEMA
 
-QUIET = settings(max_examples=100, deadline=None)
+QUIET = settings(max_examples=25, deadline=None)
 shares = st.floats(0.05, 0.99)
 
 
@@ -178,6 +178,52 @@ def test_pruning_is_circuit_tracers(graph: Graph, node_share: float, edge_share:
     assert {(s, t) for s, t in kept if not constant(s)} == expected
 
 
+def test_features_never_expanded_need_not_receive_anything() -> None:
+    graph = random_graph(0, unexpanded=1.0, errors=False)
+    pruned = prune(graph, node_threshold=0.9, edge_threshold=1)
+    nodes, _ = dense_prune(graph, 0.9, 1)
+    assert {name for name in pruned.nodes["node"] if "/" in name} == {
+        name for name in is_named(graph, nodes) if "/" in name
+    }
+    assert any("/" in name for name in pruned.nodes["node"])
+
+
+def test_what_hangs_on_a_removed_node_goes_too() -> None:
+    """40 tokens → b → c → logit ← tok@0: cutting b's many thin inputs takes b, then c, which read b only."""
+    frame = random_graph(0, tokens=40, layers=2, features=1, logits=1, errors=False, bias=False)
+    b, c, logit = 40, 41, 42
+    source = np.array([*range(40), b, c, 0], np.int32)
+    target = np.array([b] * 40 + [c, logit, logit], np.int32)
+    weight = np.array([1.0] * 40 + [1.0, 0.4, 0.6])
+    pruned = prune(
+        Graph.of(frame.nodes, (source, target), (weight, weight)), node_threshold=0.99, edge_threshold=0.7
+    )
+    # edge scores .6, .4, .4 and 40 of .01: the first three hold 78% of the sum
+    left = {name for name in pruned.nodes["node"] if not name.startswith("tok")}
+    assert left == {"rest", frame.nodes["node"][logit]}
+    assert pruned.edges.drop("target", "strength").cast({"source": pl.String}).rows() == [
+        ("rest", pytest.approx(0.4)),
+        ("tok@0", 0.6),
+    ]
+
+
+def test_an_edge_threshold_of_one_keeps_every_edge_between_kept_nodes() -> None:
+    """Also those into an output nobody asked about, which carry no influence."""
+    graph = random_graph(0)
+    last = graph.nodes["node"][-1]
+    graph = graph.with_nodes(
+        target_weight=pl.when(pl.col("node") == last).then(0.0).otherwise("target_weight")
+    )
+    pruned = prune(graph, node_threshold=0.7, edge_threshold=1)
+    edges = graph.edges.cast({"source": pl.String, "target": pl.String})
+    kept = pruned.edges.cast({"source": pl.String, "target": pl.String})
+    names = pruned.nodes["node"].to_list()
+    between = edges.filter(pl.col("source").is_in(names), pl.col("target").is_in(names))
+    assert set(kept.filter(pl.col("source") != "rest").rows()) == set(between.rows())
+    assert last in between["target"]
+    assert len(names) < len(graph.nodes)
+
+
 def check_accounts(graph: Graph, pruned: Graph) -> None:
     """Every target's incoming weights sum to what they summed to; |weights| too, with `truncated`."""
     before = dict(zip(graph.nodes["node"], sum_into(graph), strict=True))
@@ -187,9 +233,15 @@ def check_accounts(graph: Graph, pruned: Graph) -> None:
     assert total_sizes(pruned) == pytest.approx(
         {k: v for k, v in total_sizes(graph).items() if k in after}, abs=close
     )
+    assert bias_edges(pruned) == {edge for edge in bias_edges(graph) if edge[1] in after}
     source, _ = pruned.ends
     sends = set(pruned.nodes["node"].gather(source))
     assert all(name in sends for name in pruned.nodes["node"] if constant(name))
+
+
+def bias_edges(graph: Graph) -> set[tuple[str, str, float]]:
+    edges = graph.edges.cast({"source": pl.String, "target": pl.String})
+    return set(edges.filter(pl.col("source").str.starts_with("bias")).drop("strength").rows())
 
 
 def total_sizes(graph: Graph) -> dict[str, float]:
@@ -308,7 +360,9 @@ def test_networkx_and_scipy_hold_the_same_graph(graph: Graph) -> None:
 def test_views_of_a_graph_are_the_callers_own() -> None:
     graph = random_graph(0)
     to_scipy(graph).data[:] = 0
-    assert graph.edges["weight"].abs().sum() > 0
+    to_networkx(graph).clear()
+    assert sorted(to_scipy(graph).data) == sorted(graph.matrix.data) == sorted(graph.edges["weight"])
+    assert graph.edges["weight"].abs().min() > 0
 
 
 @given(graphs())

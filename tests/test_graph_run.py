@@ -16,7 +16,7 @@ from circuits.graph.prune import prune
 from circuits.graph.run import Runner, run
 from circuits.schema import GATES
 
-QUIET = settings(max_examples=15, deadline=None)
+QUIET = settings(max_examples=10, deadline=None)
 
 
 def brute(graph: Graph, mask: np.ndarray, targets: list[str]) -> list[float]:
@@ -143,7 +143,7 @@ def test_every_gate_is_its_formula(name: str) -> None:
 
 
 @given(graphs(dtype=np.float64))
-@QUIET
+@settings(max_examples=6, deadline=None)
 def test_a_pruned_graph_still_gives_the_outputs(graph: Graph) -> None:
     pruned = prune(graph, node_threshold=0.5, edge_threshold=0.8)
     assert np.allclose(run(pruned), run(graph), atol=1e-12)

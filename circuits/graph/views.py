@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import networkx as nx
-import numpy as np
 import scipy.sparse as sp
 
 from circuits.graph.graph import Graph
@@ -43,5 +42,4 @@ def to_scipy(graph: Graph, values: str = "weight") -> sp.csr_array:
     """
     source, target = graph.ends
     size = len(graph.nodes)
-    numbers = np.array(graph.edges[values].to_numpy())
-    return sp.csr_array((numbers, (target, source)), shape=(size, size))
+    return sp.csr_array((graph.edges[values].to_numpy(), (target, source)), shape=(size, size))
