@@ -22,9 +22,7 @@ EVERY_PART = {
     "jumprelu": {"gates": ("jumprelu",)},
     "many gates": {"gates": ("gelu", "linear", "topk")},
     "feature target": {"feature_target": True},
-    "bare": {
-        "without": {"position", "attention_constant", "skip", "constant", "error", "scales", "bias"}
-    },
+    "bare": {"without": {"position", "attention_constant", "skip", "constant", "error", "scales", "bias"}},
     "no attention": {"without": {"attention"}},
     "parallel, no skip": {"parallel": True, "without": {"skip"}},
     "past the unrolled positions": {"n": 19, "layers": 2, "features": 3},
@@ -68,8 +66,10 @@ def test_what_falls_below_the_tolerance_is_accounted_for() -> None:
     kinds = full.nodes.select(source="node", kind="kind")
     for target in cut.nodes.filter("expanded")["node"]:
         rows = [
-            g.edges.filter(pl.col("target") == target).with_columns(pl.col("source").cast(pl.String))
-            .join(kinds, on="source").filter(~pl.col("kind").is_in(constant))
+            g.edges.filter(pl.col("target") == target)
+            .with_columns(pl.col("source").cast(pl.String))
+            .join(kinds, on="source")
+            .filter(~pl.col("kind").is_in(constant))
             for g in (full, cut)
         ]
         magnitude, kept = (row["weight"].abs().sum() for row in rows)

@@ -28,5 +28,5 @@ def test_the_hand_made_network_runs_as_a_model(tmp_path: Path) -> None:
     write(tmp_path / "three.safetensors")
     graph = attribute(load_trace(tmp_path / "three.safetensors"), (Edges(tolerance=0.0),))
     # without A, x3 = 2 and C's input is 2 - 3 < 0: C turns off and the output falls to 2.25
-    assert graph.run(off=["0/0@1"]).tolist() == pytest.approx([2.25])
-    assert graph.run(off=[]).tolist() == pytest.approx([7.25])
+    assert graph.run(off=["0/0@1"]).tolist() == [pytest.approx([2.25])]
+    assert graph.run(off=[]).tolist() == [pytest.approx([7.25])]
