@@ -189,8 +189,9 @@ def our_rows(trace: Trace, targets: np.ndarray) -> Row:
     """Gives our edges into some features, none left out, as dense rows by kind of source."""
     engine, features = Engine(trace), trace.features
     store = EdgeStore(trace, engine.where, engine.sources, Edges(tolerance=0))
-    for batch in engine.stream(plan(features.layer[targets], features.position[targets], targets)):
-        store.add(batch)
+    chunks = plan(features.layer[targets], features.position[targets], targets)
+    for kept in engine.stream(chunks, store.keep):
+        store.add(kept)
     source, target, weight, _ = store.columns()
     row = np.full(engine.where.size, -1)
     row[engine.where.feature[targets]] = np.arange(len(targets))

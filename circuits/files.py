@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from circuits.errors import OutputExists, WriteFailed
 
 
@@ -52,6 +54,11 @@ def atomic(path: Path, *, directory: bool = False, overwrite: bool = False) -> I
         ) from cause
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def cache_root() -> Path:
+    """Gives the directory of all caches: CIRCUITS_CACHE if set, else the user's cache directory."""
+    return Path(os.environ.get("CIRCUITS_CACHE") or platformdirs.user_cache_dir("circuits"))
 
 
 def checksum(path: Path) -> str:

@@ -19,7 +19,8 @@ patterns are constants of this prompt, so everything but the gates is linear::
                                                              w_i,l = Σ coefficient · vectors
     target_t  = target.bias_t + target.vector_t · r(L, target.position_t)
 
-Features at i sit at layer l and position p; w_i,l is what a feature of layer l, or of an earlier
+L is what the per-layer keys say; where there are none, one more than the highest layer a feature or a
+write names. Features at i sit at layer l and position p; w_i,l is what a feature of layer l, or of an earlier
 layer, writes into the MLP output of layer l at its own position.
 
 Keys of the file
@@ -33,8 +34,8 @@ key                            shape            meaning
 =============================  ===============  ===================================================
 token_embedding                n d              what each token writes into the residual stream
 position_embedding °           n d              learned positional embedding [none]
-attention.pattern °            L H n n          frozen pattern, query × key [no attention; then all
-                                                attention keys are left out together]
+attention.pattern °            L H n n          frozen pattern, query × key, 0 where the key is later
+                                                [no attention; then all its keys are left out]
 attention.value                L K R d          V: residual to value, norm gain and centring folded
 attention.output               L H d R          O: value to residual
 attention.read_scale °         L n              scale of the norm before attention, at the key [1]

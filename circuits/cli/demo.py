@@ -10,7 +10,7 @@ import typer
 from rich.console import Group
 
 from circuits.cli import options, work
-from circuits.cli.console import Output, commands, facts, heading, stack
+from circuits.cli.console import Output, commands, heading, stack
 from circuits.cli.paths import check_output, is_demo
 from circuits.cli.progress import telling
 from circuits.errors import OutputExists
@@ -58,7 +58,7 @@ def demo(
     output.result(
         stack(
             found(answer),
-            facts([("run", str(out)), ("report", str(page), "open it in a browser")]),
+            Group(heading("Written"), commands([(str(out), "the run"), (str(page), "open it in a browser")])),
             Group(heading("Next"), commands(following)),
         ),
         {"run": str(out), "report": str(page), "answer": answer.to_dict()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,7 +38,7 @@ class Compute:
 
     Attributes:
         device: "auto" (JAX's choice), "cpu" or "gpu". All devices of the kind share the rows.
-        workers: calls under way at once on each device; None: one for each core of a CPU, else 2.
+        workers: calls under way at once on each device; None: enough to keep it busy.
     """
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -101,7 +102,12 @@ def completeness_residual(graph: Graph) -> float:
 
 
 def _default_workers(chosen: tuple[jax.Device, ...]) -> int:
-    return 1 if chosen[0].platform == "cpu" else 2
+    return cpu_workers(len(os.sched_getaffinity(0))) if chosen[0].platform == "cpu" else 2
+
+
+def cpu_workers(cores: int) -> int:
+    """Gives the calls under way at once that keep so many cores busy: one more, to fill waits."""
+    return 1 if cores == 1 else cores + 1
 
 
 def _gap(trace: Trace) -> float | None:
@@ -167,8 +173,9 @@ class _Job:
         self.store.drop(rows)
         at, layer = self.trace.features, np.full(len(logits), self.trace.n_layers)
         chunks = plan(at.layer[features], at.position[features], features)
-        for batch in wide.stream(chunks + plan(layer, targets.position[logits], logits)):
-            self.store.add(batch)
+        chunks += plan(layer, targets.position[logits], logits)
+        for kept in wide.stream(chunks, self.store.keep):
+            self.store.add(kept)
 
     def _next(self, left: int) -> Int[np.ndarray, "k"]:
         """Gives the features to expand next: all that are left if they fit, else the best."""
@@ -188,9 +195,9 @@ class _Job:
 
     def _rows(self, chunks: list[Chunk]) -> None:
         total = self.budget + int((self.trace.targets.feature < 0).sum())
-        for batch in self.engine.stream(chunks):
-            self.store.add(batch)
-            self.done += len(batch.chunk.members)
+        for kept in self.engine.stream(chunks, self.store.keep):
+            self.store.add(kept)
+            self.done += len(kept.rows)
             if self.progress is not None:
                 self.progress("rows", self.done, max(total, self.done))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from pathlib import Path
 
 import jax
-import platformdirs
+
+from circuits.files import cache_root
 
 log = logging.getLogger("circuits")
 
@@ -19,8 +19,7 @@ def use_compilation_cache() -> Path | None:
     The directory is `jax` under CIRCUITS_CACHE if that is set, else under the user's cache directory.
     Without a writable one nothing breaks: programs are compiled anew in every run.
     """
-    root = Path(os.environ.get("CIRCUITS_CACHE") or platformdirs.user_cache_dir("circuits"))
-    place = root / "jax"
+    place = cache_root() / "jax"
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):

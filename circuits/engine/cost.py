@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from circuits.engine.operator import UNROLLED_POSITIONS, Layers
+from circuits.engine.operator import UNROLLED_POSITIONS, Cut
 from circuits.engine.plan import Chunk
 
 
-def chunk_flops(chunk: Chunk, layers: Layers, *, parallel: bool = False) -> int:
+def chunk_flops(chunk: Chunk, cut: Cut, *, parallel: bool = False) -> int:
     """Gives the floating-point operations of one chunk, padding included, a multiply-add as two.
 
     Every layer below the targets' own costs, for T targets and m positions,
@@ -16,16 +16,17 @@ def chunk_flops(chunk: Chunk, layers: Layers, *, parallel: bool = False) -> int:
 
     Args:
         chunk: gives layer, T and m.
-        layers: the operator's arrays cut to m positions.
+        cut: the operator's arrays cut to m positions.
         parallel: attention stands beside the MLP.
     """
-    count, blocks, size, width = layers.blocks.shape
+    layer, count = cut.layers[0], len(cut.layers)
+    blocks, size, width = layer.blocks.shape
     m, targets = chunk.positions, chunk.size
     out = value = pairs = 0
-    if layers.output is not None and layers.value is not None:
-        out, value = layers.output.shape[2], layers.value.shape[1]
+    if layer.output is not None and layer.value is not None:
+        out, value = layer.output.shape[1], layer.value.shape[0]
         pairs = m * (m + 1) // 2 if m <= UNROLLED_POSITIONS else m * m
-    skip = 2 * m * width * width if layers.skip is not None else 0
+    skip = 2 * m * width * width if layer.skip is not None else 0
     one_layer = 2 * m * width * (out + value) + 2 * pairs * out + 2 * blocks * size * width + skip
     enters = chunk.layer < count and not parallel
     entry = 2 * width * out + 2 * m * out + 2 * m * width * value if enters else 0

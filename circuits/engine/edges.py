@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,6 +38,20 @@ class Edges:
             raise UsageError(f"At most {self.max_features} features: give 0 or more.")
 
 
+@dataclass(frozen=True)
+class KeptEdges:
+    """The edges into one batch of targets, by node rows.
+
+    `truncated` is what falls below the tolerance, one number for each of `rows`.
+    """
+
+    rows: Int[np.ndarray, "k"]
+    truncated: Float[np.ndarray, "k"]
+    source: Int[np.ndarray, "e"]
+    target: Int[np.ndarray, "e"]
+    value: Float[np.ndarray, "e"]
+
+
 @dataclass
 class EdgeStore:
     """Edges as they arrive, in node rows. Grows by at most 1 / tolerance per target."""
@@ -64,25 +79,51 @@ class EdgeStore:
         layers = np.unique(np.stack([self.trace.writes.feature, self.trace.writes.layer]), axis=1)
         self._shared = layers.shape[1] > len(writes)
 
-    def add(self, batch: RowBatch) -> None:
-        """Takes one batch of rows."""
+    def keep(self, batch: RowBatch) -> KeptEdges:
+        """Gives the edges of a batch. Changes nothing, so threads may work at the same time."""
         chunk, effects = batch.chunk, batch.effects
         size = len(chunk.members)
         logits = chunk.layer == self.trace.n_layers
         rows = self.where.target[chunk.members] if logits else self.where.feature[chunk.members]
         floor = self.settings.tolerance * batch.magnitude
-        depth = chunk.layer  # layers above hold zeros
-        node = self.sources.block_node[:depth, : effects.blocks.shape[1]]
-        blocks = np.asarray(effects.blocks)[:depth, : node.shape[1], :size]
-        parts = [self._spread(blocks, node, floor)] if self._shared else [self._kept(blocks, node, floor)]
+        parts = []
+        if effects.layers:
+            blocks = np.stack([np.asarray(layer.blocks)[:, :size] for layer in effects.layers])
+            node = self.sources.block_node[: chunk.layer, : blocks.shape[1]]
+            blocks = blocks[:, : node.shape[1]]
+            read = self._spread if self._shared else self._kept
+            parts.append(read(blocks, node, floor))
         n = self.trace.n_positions
         inputs = np.stack([self.where.token, self.where.position][: len(effects.inputs)])
         seen = np.asarray(effects.inputs)[:, :n, :size, None]
         parts.append(self._kept(seen, inputs[:, : seen.shape[1], None], floor))
-        found = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        self._append(found[0], rows[found[1]], found[2])
-        self._leave_out(batch, rows, found)
-        self._constants(batch, rows, logits=logits)
+        source, target, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+        others = list(self._constants(batch, logits=logits))
+        truncated = np.zeros(size)
+        if self.settings.tolerance > 0:
+            truncated, rest = self._left_out(batch, (source, target, value))
+            others.append((self.where.rest, rest))
+        some = [np.flatnonzero(values) for _, values in others]
+        nodes = [np.full(len(at), node) for at, (node, _) in zip(some, others, strict=True)]
+        values = [values[at] for at, (_, values) in zip(some, others, strict=True)]
+        return KeptEdges(
+            rows=rows,
+            truncated=truncated,
+            source=np.concatenate([source, *nodes], dtype=np.int32, casting="unsafe"),
+            target=rows[np.concatenate([target, *some])],
+            value=np.concatenate([value, *values]),
+        )
+
+    def add(self, kept: KeptEdges) -> None:
+        """Takes the edges of a batch."""
+        value = kept.value
+        self.source.append(kept.source)
+        self.target.append(kept.target.astype(np.int32, copy=False))
+        self.strength.append(value / self._scale[kept.source])
+        if self._any_dormant:
+            value = np.where(self._activation[kept.source] == 0, np.zeros_like(value), value)
+        self.weight.append(value)
+        self.truncated[kept.rows] = kept.truncated
 
     def _kept(
         self,
@@ -95,14 +136,14 @@ class EdgeStore:
         if self._any_dormant:
             dormant = (self._activation[node] == 0) & (node >= 0)
             large |= dormant[:, :, None, :] & (values != 0)
-        # flat numbers and two divisions: far cheaper than a nonzero over four axes
-        kept = np.flatnonzero(large)
-        width = (
-            np.int64(values.shape[3]) if large.size > np.iinfo(np.int32).max else np.int32(values.shape[3])
-        )
-        cell, entry = np.divmod(kept.astype(width.dtype), width)
-        block, target = np.divmod(cell, width.dtype.type(values.shape[2]))
-        return node.reshape(-1, values.shape[3])[block, entry], target, values.reshape(-1)[kept]
+        # flat numbers and plain divisions: far cheaper than a nonzero over four axes
+        flat = np.flatnonzero(large)
+        kept = flat.astype(np.int32) if large.size <= np.iinfo(np.int32).max else flat
+        size, width = values.shape[2:]
+        cell = kept // width
+        block = cell // size
+        source = np.take(node.reshape(-1), kept - (cell - block) * width)
+        return source, cell - block * size, np.take(values.reshape(-1), flat)
 
     def _spread(
         self,
@@ -117,40 +158,32 @@ class EdgeStore:
         total = (sums @ blocks.transpose(0, 1, 3, 2)[filled]).astype(blocks.dtype)
         return self._kept(total.T[None, None], np.arange(size)[None, None], floor)
 
-    def _append(self, source: np.ndarray, target: np.ndarray, value: np.ndarray) -> None:
-        self.source.append(source.astype(np.int32, copy=False))
-        self.target.append(target.astype(np.int32, copy=False))
-        self.strength.append(value / self._scale[source])
-        self.weight.append(
-            np.where(self._activation[source] == 0, np.zeros_like(value), value)
-            if self._any_dormant
-            else value
-        )
-
-    def _leave_out(self, batch: RowBatch, rows: np.ndarray, found: list[np.ndarray]) -> None:
-        """Sums what was not kept into `rest`."""
-        if self.settings.tolerance == 0:
-            return
+    def _left_out(
+        self, batch: RowBatch, found: tuple[np.ndarray, np.ndarray, np.ndarray]
+    ) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+        """Gives Σ |weight| and Σ weight of what was not kept."""
         source, target, value = found
         if self._any_dormant:
             on = self._activation[source] != 0
             target, value = target[on], value[on]
-        size = len(rows)
+        size = len(batch.total)
         sums, absolute = np.bincount(target, value, size), np.bincount(target, np.abs(value), size)
-        self.truncated[rows] = np.maximum(batch.magnitude - absolute, 0)
-        self._append(np.full(size, self.where.rest), rows, (batch.total - sums).astype(self.trace.dtype))
+        return np.maximum(batch.magnitude - absolute, 0), (batch.total - sums).astype(self.trace.dtype)
 
-    def _constants(self, batch: RowBatch, rows: np.ndarray, *, logits: bool) -> None:
-        """Adds what constants contribute: the target's own, attention's and the MLPs'."""
-        effects, members, size = batch.effects, batch.chunk.members, len(rows)
-        own = self.trace.targets.bias[members] if logits else self.trace.features.bias[members]
-        columns = [(np.array([self.where.own]), own[None])]
-        columns.append((self.where.attention_bias, np.asarray(effects.attention_bias)[:, :size]))
-        columns.append((self.where.mlp_bias, np.asarray(effects.mlp_bias)[:, :size]))
-        for node, values in columns:
-            some = (values != 0) & (node >= 0)[:, None]
-            at = np.nonzero(some)
-            self._append(node[at[0]], rows[at[1]], values[some])
+    def _constants(self, batch: RowBatch, *, logits: bool) -> Iterator[tuple[int, Float[np.ndarray, "k"]]]:
+        """Gives what constants contribute: the target's own, attention's and the MLPs'."""
+        effects, members, where = batch.effects, batch.chunk.members, self.where
+        size = len(members)
+        yield where.own, self.trace.targets.bias[members] if logits else self.trace.features.bias[members]
+        if self.trace.attention is not None and self.trace.attention.constant is not None:
+            if effects.own_attention_bias is not None:
+                own = np.asarray(effects.own_attention_bias)[:size]
+                yield int(where.attention_bias[batch.chunk.layer]), own
+            for layer, found in enumerate(effects.layers):
+                yield int(where.attention_bias[layer]), np.asarray(found.attention_bias)[:size]
+        if self.trace.mlp.constant is not None:
+            for layer, found in enumerate(effects.layers):
+                yield int(where.mlp_bias[layer]), np.asarray(found.mlp_bias)[:size]
 
     def missing(self) -> Float[np.ndarray, "N"]:
         """Gives |Σ weight − z| / max(1, |z|) of every node that has incoming edges, 0 elsewhere."""

@@ -9,14 +9,14 @@ write. No autodiff, no query or key, no forward pass. Per target and layer the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Float, Int
 
 from circuits.engine.sources import Sources
@@ -28,47 +28,68 @@ UNROLLED_POSITIONS = 16
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Layers:
-    """Device arrays of all layers, cut to the first m positions. Absent parts are None.
+class Layer:
+    """Device arrays of one layer, cut to the first m positions. Absent parts are None.
 
     `pattern` has both scales folded: write_scale[q] · pattern[q, k] · read_scale[k].
-    `skip_scale` is read_scale · write_scale of the MLP. `block_position` is None where every layer has
-    just one block for each position. Positions stand before targets everywhere, so
-    that one position's cotangents of all targets are contiguous.
+    `skip_scale` is read_scale · write_scale of the MLP. `block_position` is None where there is just
+    one block for each position. Positions stand before targets everywhere, so that one position's
+    cotangents of all targets are contiguous.
     """
 
-    output: Float[Array, "L d HR"] | None
-    value: Float[Array, "L KR d"] | None
-    pattern: Float[Array, "L K G m m"] | None
-    skip: Float[Array, "L d d"] | None
-    skip_scale: Float[Array, "L m"] | None
-    blocks: Float[Array, "L B S d"]
-    block_position: Int[Array, "L B"] | None
-    live: Float[Array, "L B S"]
-    mlp_bias: Float[Array, "L m d"] | None
-    attention_bias: Float[Array, "L m d"] | None
+    output: Float[Array, "d HR"] | None
+    value: Float[Array, "KR d"] | None
+    pattern: Float[Array, "K G m m"] | None
+    skip: Float[Array, "d d"] | None
+    skip_scale: Float[Array, "m"] | None
+    blocks: Float[Array, "B S d"]
+    block_position: Int[Array, "B"] | None
+    live: Float[Array, "B S"]
+    mlp_bias: Float[Array, "m d"] | None
+    attention_bias: Float[Array, "m d"] | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The operator of a trace cut to the first m positions: its layers and the embeddings below them."""
+
+    layers: tuple[Layer, ...]
     inputs: Float[Array, "J m d"]
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Effects:
-    """The effect of every source on T targets; layers at or above the target hold zeros.
+class LayerEffects:
+    """The effects of one layer's sources on T targets.
 
-    `total` and `magnitude` are Σ weight and Σ |weight| over each block. The last sums are left to the
-    host, in float64: one long float32 sum over all sources would lose two digits.
+    `total` and `magnitude` are Σ weight and Σ |weight| over its features and errors.
     """
 
-    blocks: Float[Array, "L B T S"]
-    mlp_bias: Float[Array, "L T"]
-    attention_bias: Float[Array, "L T"]
+    blocks: Float[Array, "B T S"]
+    total: Float[Array, "T"]
+    magnitude: Float[Array, "T"]
+    mlp_bias: Float[Array, "T"]
+    attention_bias: Float[Array, "T"]
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The effects of every source below the targets.
+
+    `layers` are those below the targets' own; `own_attention_bias` is what the constants of their own
+    layer's attention contribute.
+    """
+
+    layers: tuple[LayerEffects, ...]
+    own_attention_bias: Float[Array, "T"] | None
     inputs: Float[Array, "J m T"]
-    total: Float[Array, "L B T"]
-    magnitude: Float[Array, "L B T"]
 
 
 class Operator:
     """The operator of one trace on one device, cut to a number of positions when asked.
+
+    Every layer's arrays are arrays of their own: slicing them out of one stacked array inside a
+    compiled loop copies each weight once more per call, a tenth of the whole time on a CPU.
 
     Args:
         trace: gives attention, scales and skips.
@@ -82,25 +103,11 @@ class Operator:
         self.n_layers = trace.n_layers
         self._trace = trace
         self._sources = sources
-        self._cut: tuple[int, Layers] | None = None
+        self._cut: tuple[int, Cut] | None = None
         self._lock = Lock()
-        put = partial(jax.device_put, device=device)
-        attention = trace.attention
-        if attention is None:
-            self._output = self._value = self._pattern = None
-        else:
-            layers, heads, width, rank = attention.output.shape
-            groups = attention.value.shape[1]
-            by_head = attention.output.transpose(0, 2, 1, 3).reshape(layers, width, heads * rank)
-            self._output = put(np.ascontiguousarray(by_head))
-            self._value = put(attention.value.reshape(layers, groups * rank, width))
-            scaled = attention.pattern * attention.read_scale[:, None, None, :]
-            scaled = scaled * attention.write_scale[:, None, :, None]
-            n = scaled.shape[-1]
-            self._pattern = scaled.reshape(layers, groups, heads // groups, n, n)
-        self._skip = None if trace.mlp.skip is None else put(trace.mlp.skip)
+        self._weights = [self._put_weights(layer) for layer in range(trace.n_layers)]
 
-    def layers(self, positions: int) -> Layers:
+    def cut(self, positions: int) -> Cut:
         """Gives the arrays cut (or zero-padded) to the first `positions`.
 
         Only the last cut is kept, so ask in order of positions. Threads may ask at the same time.
@@ -110,32 +117,64 @@ class Operator:
                 self._cut = (positions, self._make(positions))
             return self._cut[1]
 
-    def _make(self, m: int) -> Layers:
-        put = partial(jax.device_put, device=self.device)
-        trace, sources = self._trace, self._sources
+    def _put(self, values: np.ndarray | None) -> Array | None:
+        return None if values is None else jax.device_put(values, self.device)
+
+    def _put_weights(self, layer: int) -> tuple[Array | None, Array | None, Array | None]:
+        """Gives output, value and skip of a layer: what does not depend on positions."""
+        attention, skip = self._trace.attention, self._trace.mlp.skip
+        output = value = None
+        if attention is not None:
+            heads, width, rank = attention.output.shape[1:]
+            output = np.ascontiguousarray(attention.output[layer].transpose(1, 0, 2)).reshape(
+                width, heads * rank
+            )
+            value = attention.value[layer].reshape(-1, width)
+        return self._put(output), self._put(value), self._put(None if skip is None else skip[layer])
+
+    def _make(self, m: int) -> Cut:
+        sources, n = self._sources, self._trace.n_positions
         used = int((sources.block_position < m).sum(1).max(initial=0))
-        every = np.arange(min(m, trace.n_positions))
+        every = np.arange(min(m, n))
         aligned = used == len(every) and bool((sources.block_position[:, :used] == every).all())
         count = m if aligned else block_bucket(used)
-        block_position = _fit(sources.block_position, {1: count})
-        seen = block_position < m
-        scale = trace.mlp.read_scale * trace.mlp.write_scale
-        return Layers(
-            output=self._output,
-            value=self._value,
-            pattern=None if self._pattern is None else put(_fit(self._pattern, {3: m, 4: m})),
-            skip=self._skip,
-            skip_scale=None if self._skip is None else put(_fit(scale, {1: m})),
-            blocks=put(_fit(sources.blocks, {1: count}) * seen[:, :, None, None]),
-            block_position=None if aligned else put(np.where(seen, block_position, 0).astype(np.int32)),
-            live=put(_fit(sources.live, {1: count})),
-            mlp_bias=self._positions(sources.mlp_bias, m),
-            attention_bias=self._positions(sources.attention_bias, m),
-            inputs=put(_fit(sources.inputs, {1: m})),
+        layers = tuple(self._layer(at, m, count, aligned=aligned) for at in range(self.n_layers))
+        return Cut(layers, jax.device_put(_fit(sources.inputs, {1: m}), self.device))
+
+    def _layer(self, at: int, m: int, count: int, *, aligned: bool) -> Layer:
+        trace, sources, put = self._trace, self._sources, self._put
+        output, value, skip = self._weights[at]
+        position = _fit(sources.block_position[at], {0: count})
+        seen = position < m
+        scale = trace.mlp.read_scale[at] * trace.mlp.write_scale[at]
+        biases = (
+            None if values is None else _fit(values[at], {0: m})
+            for values in (sources.mlp_bias, sources.attention_bias)
+        )
+        mlp_bias, attention_bias = map(put, biases)
+        return Layer(
+            output=output,
+            value=value,
+            pattern=put(self._pattern(at, m)),
+            skip=skip,
+            skip_scale=None if skip is None else put(_fit(scale, {0: m})),
+            blocks=jax.device_put(_fit(sources.blocks[at], {0: count}) * seen[:, None, None], self.device),
+            block_position=None if aligned else put(np.where(seen, position, 0).astype(np.int32)),
+            live=jax.device_put(_fit(sources.live[at], {0: count}), self.device),
+            mlp_bias=mlp_bias,
+            attention_bias=attention_bias,
         )
 
-    def _positions(self, values: np.ndarray | None, m: int) -> Array | None:
-        return None if values is None else jax.device_put(_fit(values, {1: m}), self.device)
+    def _pattern(self, at: int, m: int) -> Float[np.ndarray, "K G m m"] | None:
+        attention = self._trace.attention
+        if attention is None:
+            return None
+        scaled = _fit(attention.pattern[at], {1: m, 2: m})
+        scaled = scaled * _fit(attention.read_scale[at], {0: m})[None, None, :]
+        scaled = scaled * _fit(attention.write_scale[at], {0: m})[None, :, None]
+        groups = attention.value.shape[1]
+        folded: Float[np.ndarray, "K G m m"] = scaled.reshape(groups, -1, m, m)
+        return folded
 
 
 def block_bucket(count: int) -> int:
@@ -158,116 +197,102 @@ def _fit(values: np.ndarray, sizes: dict[int, int]) -> np.ndarray:
     return np.pad(cut, pad) if any(after for _, after in pad) else cut
 
 
-@partial(jax.jit, static_argnames=("parallel",))
 def pull(
-    layers: Layers,
-    reads: Float[Array, "T d"],
-    positions: Int[Array, "T"],
-    target_layer: Int[Array, ""],
-    *,
-    parallel: bool,
+    cut: Cut, reads: Float[Array, "T d"], positions: Int[Array, "T"], target_layer: int, *, parallel: bool
 ) -> Effects:
     """Gives the effect of every source on targets that read with `reads` at `positions`.
 
+    One compiled step serves all layers; steps are queued on the device without waiting.
+
     Args:
-        layers: the operator's arrays, cut to m positions, all `positions` below m.
+        cut: the operator's arrays, cut to m positions, all `positions` below m.
         reads: what each target reads, all scales applied.
         positions: where.
-        target_layer: the layer whose features the targets are, or L for logits. Traced, so one
-            compilation serves all layers.
+        target_layer: the layer whose features the targets are, or L for logits.
         parallel: attention stands beside the MLP, so a feature does not read its own layer's attention.
     """
-    count, n_blocks, size, width = layers.blocks.shape
-    m, targets = layers.inputs.shape[1], len(reads)
-    zeros = partial(jnp.zeros, dtype=reads.dtype)
-    g = zeros((m, targets, width)).at[positions, jnp.arange(targets)].set(reads)
-    effects = Effects(
-        blocks=zeros((count, n_blocks, targets, size)),
-        mlp_bias=zeros((count, targets)),
-        attention_bias=zeros((count, targets)),
-        inputs=zeros((len(layers.inputs), m, targets)),
-        total=zeros((count, n_blocks, targets)),
-        magnitude=zeros((count, n_blocks, targets)),
-    )
-    if not parallel:
-        g, effects = lax.cond(
-            target_layer < count,
-            lambda: _enter(layers, reads, positions, target_layer, (g, effects)),
-            lambda: (g, effects),
-        )
-
-    def step(i: Array, state: tuple[Array, Effects]) -> tuple[Array, Effects]:
-        return _down(target_layer - 1 - i, state, layers, parallel=parallel)
-
-    g, effects = lax.fori_loop(0, target_layer, step, (g, effects))
-    inputs = jnp.einsum("ptd,jpd->jpt", g, layers.inputs)
-    total, magnitude = (
-        jnp.einsum("lbts,lbs->lbt", values, layers.live)
-        for values in (effects.blocks, jnp.abs(effects.blocks))
-    )
-    return _with(effects, inputs=inputs, total=total, magnitude=magnitude)
+    own = None
+    if parallel or target_layer == len(cut.layers):
+        g = _start(reads, positions, m=cut.inputs.shape[1])
+    else:
+        g, own = _enter(cut.layers[target_layer], reads, positions, m=cut.inputs.shape[1])
+    effects: list[LayerEffects] = []
+    for layer in reversed(cut.layers[:target_layer]):
+        g, found = _down(layer, g, parallel=parallel)
+        effects.append(found)
+    return Effects(tuple(reversed(effects)), own, _read_inputs(g, cut.inputs))
 
 
+@partial(jax.jit, static_argnames=("m",))
+def _start(reads: Float[Array, "T d"], positions: Int[Array, "T"], *, m: int) -> Float[Array, "m T d"]:
+    targets, width = reads.shape
+    g = jnp.zeros((m, targets, width), reads.dtype)
+    return g.at[positions, jnp.arange(targets)].set(reads)
+
+
+@partial(jax.jit, static_argnames=("m",))
 def _enter(
-    layers: Layers,
-    reads: Float[Array, "T d"],
-    positions: Int[Array, "T"],
-    layer: Array,
-    state: tuple[Array, Effects],
-) -> tuple[Array, Effects]:
+    layer: Layer, reads: Float[Array, "T d"], positions: Int[Array, "T"], *, m: int
+) -> tuple[Float[Array, "m T d"], Float[Array, "T"] | None]:
     """Carries targets below the attention of their own layer, which each reads at one position only."""
-    g, effects = state
-    if layers.attention_bias is not None:
-        bias = (reads * layers.attention_bias[layer][positions]).sum(1)
-        effects = _with(effects, attention_bias=effects.attention_bias.at[layer].set(bias))
-    if layers.output is None or layers.value is None or layers.pattern is None:
-        return g, effects
-    m, targets, width = g.shape
-    groups, shared = layers.pattern.shape[1:3]
-    out = (reads @ layers.output[layer]).reshape(targets, groups, shared, -1)
-    pattern = layers.pattern[layer][:, :, positions]
-    mixed = jnp.einsum("tcgr,cgtk->ktcr", out, pattern).reshape(m * targets, -1)
-    return g + (mixed @ layers.value[layer]).reshape(m, targets, width), effects
+    g = _start(reads, positions, m=m)
+    bias = None
+    if layer.attention_bias is not None:
+        bias = (reads * layer.attention_bias[positions]).sum(1)
+    if layer.output is None or layer.value is None or layer.pattern is None:
+        return g, bias
+    targets, width = reads.shape
+    groups, shared = layer.pattern.shape[:2]
+    out = (reads @ layer.output).reshape(targets, groups, shared, -1)
+    mixed = jnp.einsum("tcgr,cgtk->ktcr", out, layer.pattern[:, :, positions]).reshape(m * targets, -1)
+    return g + (mixed @ layer.value).reshape(m, targets, width), bias
 
 
+@partial(jax.jit, static_argnames=("parallel",))
 def _down(
-    layer: Array, state: tuple[Array, Effects], layers: Layers, *, parallel: bool
-) -> tuple[Array, Effects]:
+    layer: Layer, g: Float[Array, "m T d"], *, parallel: bool
+) -> tuple[Float[Array, "m T d"], LayerEffects]:
     """Reads out one layer's sources and carries the cotangents to the residual stream below it."""
-    g, effects = state
-    read = g if layers.block_position is None else g[layers.block_position[layer]]
-    blocks = jnp.einsum("btd,bsd->bts", read, layers.blocks[layer])
+    read = g if layer.block_position is None else g[layer.block_position]
+    blocks = jnp.einsum("btd,bsd->bts", read, layer.blocks)
     skipped: Array | float = 0.0
-    if layers.skip is not None and layers.skip_scale is not None:
-        skipped = (g * layers.skip_scale[layer][:, None, None]) @ layers.skip[layer]
+    if layer.skip is not None and layer.skip_scale is not None:
+        skipped = (g * layer.skip_scale[:, None, None]) @ layer.skip
     middle = g if parallel else g + skipped
-    put = partial(lax.dynamic_update_index_in_dim, index=layer, axis=0)
-    effects = _with(effects, blocks=put(effects.blocks, blocks))
-    if layers.mlp_bias is not None:
-        bias = jnp.einsum("ptd,pd->t", g, layers.mlp_bias[layer])
-        effects = _with(effects, mlp_bias=put(effects.mlp_bias, bias))
-    if layers.attention_bias is not None:
-        bias = jnp.einsum("ptd,pd->t", middle, layers.attention_bias[layer])
-        effects = _with(effects, attention_bias=put(effects.attention_bias, bias))
-    lower = middle + _attention(middle, layer, layers)
+    effects = LayerEffects(
+        blocks=blocks,
+        total=jnp.einsum("bts,bs->t", blocks, layer.live),
+        magnitude=jnp.einsum("bts,bs->t", jnp.abs(blocks), layer.live),
+        mlp_bias=_constant(g, layer.mlp_bias),
+        attention_bias=_constant(middle, layer.attention_bias),
+    )
+    lower = middle + _attention(middle, layer)
     return (lower + skipped if parallel else lower), effects
 
 
-def _with(effects: Effects, **parts: Array) -> Effects:
-    return replace(effects, **parts)
+def _constant(g: Float[Array, "m T d"], written: Float[Array, "m d"] | None) -> Float[Array, "T"]:
+    """Gives what constants written at all positions contribute."""
+    if written is None:
+        return jnp.zeros(g.shape[1], g.dtype)
+    # position by position: contracting both axes at once would first transpose g
+    return jnp.einsum("ptd,pd->pt", g, written).sum(0)
 
 
-def _attention(g: Float[Array, "m T d"], layer: Array, layers: Layers) -> Float[Array, "m T d"] | float:
+@jax.jit
+def _read_inputs(g: Float[Array, "m T d"], inputs: Float[Array, "J m d"]) -> Float[Array, "J m T"]:
+    return jnp.einsum("ptd,jpd->jpt", g, inputs)
+
+
+def _attention(g: Float[Array, "m T d"], layer: Layer) -> Float[Array, "m T d"] | float:
     """Gives V' P' O' g: what attention's inputs receive of the cotangents of its outputs."""
-    if layers.output is None or layers.value is None or layers.pattern is None:
+    if layer.output is None or layer.value is None or layer.pattern is None:
         return 0.0
     m, targets, width = g.shape
-    groups, shared = layers.pattern.shape[1:3]
-    rank = layers.value.shape[1] // groups
-    out = (g.reshape(m * targets, width) @ layers.output[layer]).reshape(m, targets, groups, shared, rank)
-    pattern = layers.pattern[layer]
-    mixed = _mix_unrolled(out, pattern) if m <= UNROLLED_POSITIONS else _mix(out, pattern)
-    return (mixed.reshape(m * targets, groups * rank) @ layers.value[layer]).reshape(m, targets, width)
+    groups, shared = layer.pattern.shape[:2]
+    rank = layer.value.shape[0] // groups
+    out = (g.reshape(m * targets, width) @ layer.output).reshape(m, targets, groups, shared, rank)
+    mixed = _mix_unrolled(out, layer.pattern) if m <= UNROLLED_POSITIONS else _mix(out, layer.pattern)
+    return (mixed.reshape(m * targets, groups * rank) @ layer.value).reshape(m, targets, width)
 
 
 def _mix_unrolled(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -20,6 +19,8 @@ from circuits.engine.plan import Chunk
 from circuits.engine.sources import Sources, combine
 from circuits.errors import UsageError
 from circuits.trace import Trace
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ class RowBatch:
     @classmethod
     def of(cls, chunk: Chunk, effects: Effects) -> RowBatch:
         """Gives the batch of a chunk, waiting for its effects."""
-        inputs = np.asarray(effects.inputs)
-        sums = (
-            np.asarray(blocks).sum((0, 1), dtype=np.float64) + values.sum((0, 1), dtype=np.float64)
-            for blocks, values in ((effects.total, inputs), (effects.magnitude, np.abs(inputs)))
-        )
-        return cls(chunk, effects, *(values[: len(chunk.members)] for values in sums))
+        size = len(chunk.members)
+        inputs = np.asarray(effects.inputs)[:, :, :size]
+        total, magnitude = (values.sum((0, 1), dtype=np.float64) for values in (inputs, np.abs(inputs)))
+        for layer in effects.layers:  # in float64: one long float32 sum would lose two digits
+            total += np.asarray(layer.total)[:size]
+            magnitude += np.asarray(layer.magnitude)[:size]
+        return cls(chunk, effects, total, magnitude)
 
 
 class Engine:
@@ -73,14 +75,20 @@ class Engine:
         """Gives a context in which JAX computes in the trace's precision. Per thread."""
         return jax.enable_x64(True) if self.trace.dtype == np.float64 else nullcontext()
 
-    def stream(self, chunks: Iterable[Chunk]) -> Iterator[RowBatch]:
-        """Gives the effects of each chunk, in order, computing the next ones meanwhile."""
+    def stream(self, chunks: Iterable[Chunk], keep: Callable[[RowBatch], Kept]) -> Iterator[Kept]:
+        """Gives what `keep` makes of the effects of each chunk, in order, computing the next meanwhile.
+
+        Args:
+            chunks: what to compute, best in order of positions.
+            keep: called in the worker's thread, so that the host's share is spread over the cores too.
+        """
         slots = len(self.operators) * self._workers
-        pending: deque[Future[RowBatch]] = deque()
+        pending: deque[Future[Kept]] = deque()
         with ThreadPoolExecutor(slots) as pool:
             try:
                 for i, chunk in enumerate(chunks):
-                    pending.append(pool.submit(self._compute, chunk, self.operators[i % len(self.operators)]))
+                    operator = self.operators[i % len(self.operators)]
+                    pending.append(pool.submit(lambda c, o: keep(self._compute(c, o)), chunk, operator))
                     if len(pending) > slots:
                         yield pending.popleft().result()
                 while pending:
@@ -94,10 +102,10 @@ class Engine:
         padding = chunk.size - len(positions)
         with self.precision():
             effects = pull(
-                operator.layers(chunk.positions),
+                operator.cut(chunk.positions),
                 jax.device_put(np.pad(reads, [(0, padding), (0, 0)]), operator.device),
                 jax.device_put(np.pad(positions, (0, padding)).astype(np.int32), operator.device),
-                jnp.asarray(chunk.layer, jnp.int32),
+                chunk.layer,
                 parallel=operator.parallel,
             )
             return RowBatch.of(chunk, effects)

@@ -8,29 +8,22 @@ computed at every load anyway, and covers them.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
-import platformdirs
 from safetensors import SafetensorError
 
 from circuits.errors import InvalidFile, WriteFailed
-from circuits.files import atomic, checksum
+from circuits.files import atomic, cache_root, checksum
 from circuits.models.pretrained import quiet
 
 RECORD: Final = "circuits.json"
 VERSION: Final = 1
 
 
-def root() -> Path:
-    """Gives the directory of all caches: CIRCUITS_CACHE if set, else the user's cache directory."""
-    return Path(os.environ.get("CIRCUITS_CACHE") or platformdirs.user_cache_dir("circuits"))
-
-
 def place(gguf: Path) -> Path:
     """Gives the directory where the conversion of a GGUF file stands, or would."""
-    return root() / "models" / f"{checksum(gguf)[:32]}-{VERSION}"
+    return cache_root() / "models" / f"{checksum(gguf)[:32]}-{VERSION}"
 
 
 def save(directory: Path, module: Any, tokenizer: Any, fingerprint: str) -> None:
