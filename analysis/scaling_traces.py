@@ -20,7 +20,7 @@ from circuits.dictionaries.formats.circuit_tracer import save_transcoders
 from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.rows import DenseRows
 from circuits.dictionaries.transcoder import TopK, TranscoderLayer, TranscoderSettings
-from circuits.extract.extract import Extraction, extract
+from circuits.extraction.extract import Extraction, extract
 from circuits.models.base import Model
 from circuits.models.forward import apply_norm, forward
 from circuits.models.load import load_model

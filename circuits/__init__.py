@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from circuits.engine.attribute import Compute, attribute
     from circuits.engine.edges import Edges
     from circuits.errors import CircuitsError
-    from circuits.extract.estimate import Estimate, estimate
-    from circuits.extract.extract import Extraction, extract
-    from circuits.extract.select import AllActive, ByAttribution, NormShare
+    from circuits.extraction.estimate import Estimate, estimate
+    from circuits.extraction.extract import Extraction, extract
+    from circuits.extraction.select import AllActive, ByAttribution, NormShare
     from circuits.graph.graph import Graph
     from circuits.graph.influence import scores
     from circuits.graph.io import load_run, save_run
@@ -86,25 +86,25 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "AllActive": "extract.select.AllActive",
+    "AllActive": "extraction.select.AllActive",
     "Answer": "query.answer.Answer",
-    "ByAttribution": "extract.select.ByAttribution",
+    "ByAttribution": "extraction.select.ByAttribution",
     "CircuitsError": "errors.CircuitsError",
     "Compute": "engine.attribute.Compute",
     "Edges": "engine.edges.Edges",
-    "Estimate": "extract.estimate.Estimate",
-    "Extraction": "extract.extract.Extraction",
+    "Estimate": "extraction.estimate.Estimate",
+    "Extraction": "extraction.extract.Extraction",
     "FeatureTarget": "prompt.FeatureTarget",
     "Graph": "graph.graph.Graph",
     "Logit": "prompt.Logit",
     "LogitDifference": "prompt.LogitDifference",
-    "NormShare": "extract.select.NormShare",
+    "NormShare": "extraction.select.NormShare",
     "Prompt": "prompt.Prompt",
     "TopLogits": "prompt.TopLogits",
     "Trace": "trace.Trace",
     "attribute": "engine.attribute.attribute",
-    "estimate": "extract.estimate.estimate",
-    "extract": "extract",
+    "estimate": "extraction.estimate.estimate",
+    "extract": "extraction.extract.extract",
     "load_dictionary": "dictionaries.load.load_dictionary",
     "load_model": "models.load.load_model",
     "load_run": "graph.io.load_run",
@@ -121,15 +121,13 @@ _HOMES: Final = {
     "to_scipy": "graph.views.to_scipy",
     "why": "query.why.why",
 }
-"""Where each public name lives, below this package. `extract` is a package that can be called."""
+"""Where each public name lives, below this package."""
 
 
 def __getattr__(name: str) -> Any:
     """Gives a public name, loading its room first."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _HOMES[name] == name:
-        return importlib.import_module(f"{__name__}.{name}")
     room, _, original = _HOMES[name].rpartition(".")
     value = getattr(importlib.import_module(f"{__name__}.{room}"), original)
     globals()[name] = value

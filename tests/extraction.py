@@ -12,8 +12,8 @@ from tiny_models import tiny_model
 
 from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.neurons import Neurons
-from circuits.extract.extract import Extraction
-from circuits.extract.select import AllActive
+from circuits.extraction.extract import Extraction
+from circuits.extraction.select import AllActive
 from circuits.models.forward import forward
 from circuits.prompt import Logit, LogitDifference, Prompt, TopLogits
 

@@ -36,12 +36,7 @@ def test_a_public_name_is_what_type_checkers_are_told(name: str) -> None:
     module, original = declared()[name]
     expected = getattr(__import__(module, fromlist=[original]), original)
     assert callable(expected)
-    found = getattr(circuits, name)
-    if name == "extract":  # the room of that name can be called
-        found = sys.modules["circuits.extract"]
-        assert found is circuits.extract
-    else:
-        assert found is expected
+    assert getattr(circuits, name) is expected
 
 
 def test_the_version_is_a_literal_that_the_build_can_read() -> None:
@@ -66,7 +61,6 @@ def test_an_unknown_name_is_an_attribute_error_and_dir_lists_the_known() -> None
         ("import circuits; circuits.Trace; circuits.Prompt; circuits.load_trace", ["polars"]),
         ("import circuits; circuits.why; circuits.Graph", ["polars"]),
         ("import circuits; circuits.Edges; circuits.attribute", ["jax", "polars"]),
-        ("import circuits.extract; circuits.extract", []),
     ],
 )
 def test_names_load_no_more_than_they_need(code: str, loaded: list[str]) -> None:
@@ -74,14 +68,3 @@ def test_names_load_no_more_than_they_need(code: str, loaded: list[str]) -> None
     tail = f"; import sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(loaded)
-
-
-@pytest.mark.parametrize("before", ["", "import circuits.extract.select; circuits.NormShare;"])
-def test_extract_can_be_called_whatever_was_imported_before(before: str) -> None:
-    code = (
-        f"import circuits; {before}\n"
-        "try: circuits.extract(None, None, None)\n"
-        "except AttributeError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "'NoneType' object has no attribute 'check'" in done.stdout, done.stderr

@@ -13,8 +13,8 @@ from circuits.dictionaries.neurons import Neurons
 from circuits.dictionaries.rows import DenseRows
 from circuits.dictionaries.transcoder import TranscoderLayer, Transcoders, TranscoderSettings
 from circuits.errors import Incompatible, UsageError
-from circuits.extract.extract import Extraction, extract
-from circuits.extract.select import AllActive, ByAttribution, NormShare
+from circuits.extraction.extract import Extraction, extract
+from circuits.extraction.select import AllActive, ByAttribution, NormShare
 from circuits.models.forward import apply_norm, forward
 from circuits.models.load import load_model
 from circuits.prompt import Prompt

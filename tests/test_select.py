@@ -9,10 +9,10 @@ from extraction import PLAIN, TARGETS, TEXT, assert_runs, dictionaries, keys, mo
 
 from circuits.dictionaries.neurons import Neurons
 from circuits.errors import UsageError
-from circuits.extract.estimate import ASSUMED_ACTIVE, estimate
-from circuits.extract.extract import Extraction, extract
-from circuits.extract.lens import lens_labels
-from circuits.extract.select import AllActive, ByAttribution, NormShare
+from circuits.extraction.estimate import ASSUMED_ACTIVE, estimate
+from circuits.extraction.extract import Extraction, extract
+from circuits.extraction.lens import lens_labels
+from circuits.extraction.select import AllActive, ByAttribution, NormShare
 from circuits.models.forward import apply_norm, attend, forward
 from circuits.prompt import FeatureTarget
 

@@ -12,7 +12,7 @@ from circuits.dictionaries.base import AbstractDictionary
 from circuits.engine.attribute import attribute
 from circuits.engine.edges import Edges
 from circuits.engine.exact import exact_weights
-from circuits.extract.extract import extract
+from circuits.extraction.extract import extract
 from circuits.graph.graph import Graph
 from circuits.models.base import Forward, Model
 from circuits.models.forward import apply_norm, attend, forward

@@ -12,7 +12,7 @@ from extraction import PLAIN, TEXT, assert_runs, dictionaries, keys, model_of, p
 
 from circuits.dictionaries.neurons import Neurons
 from circuits.errors import NotFound, UsageError
-from circuits.extract.extract import Extraction, extract
+from circuits.extraction.extract import Extraction, extract
 from circuits.models.forward import forward
 from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
 

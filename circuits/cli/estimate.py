@@ -34,7 +34,7 @@ def estimate(
     settings = source.settings(max_features)
     with telling(output) as tell:
         loaded, features = source.load(tell)
-    from circuits.extract.estimate import estimate as predict
+    from circuits.extraction.estimate import estimate as predict
     from circuits.prompt import Prompt
 
     expected = predict(loaded, features, len(Prompt.of(prompt, loaded)), settings)

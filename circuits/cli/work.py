@@ -18,8 +18,8 @@ from circuits.errors import UsageError
 
 if TYPE_CHECKING:
     from circuits.dictionaries.base import AbstractDictionary
-    from circuits.extract.extract import Extraction
-    from circuits.extract.select import Selection
+    from circuits.extraction.extract import Extraction
+    from circuits.extraction.select import Selection
     from circuits.graph.graph import Graph
     from circuits.models.base import Model
     from circuits.prompt import Target
@@ -75,8 +75,8 @@ class Source:
 
     def settings(self, max_features: int = MAX_FEATURES) -> Extraction:
         """Gives the settings of extraction; neurons are kept as many as will be expanded, or 4,000."""
-        from circuits.extract.extract import Extraction
-        from circuits.extract.select import ByAttribution
+        from circuits.extraction.extract import Extraction
+        from circuits.extraction.select import ByAttribution
 
         chosen = selection(self.select) if self.select is not None else None
         if chosen is None and self.dictionary == "neurons" and max_features > ByAttribution().most:
@@ -90,7 +90,7 @@ def selection(rule: str) -> Selection:
     Raises:
         UsageError: no such rule, or its number is out of range.
     """
-    from circuits.extract.select import AllActive, ByAttribution, NormShare
+    from circuits.extraction.select import AllActive, ByAttribution, NormShare
 
     name, _, number = rule.partition(":")
     try:
@@ -135,8 +135,8 @@ def trace_prompt(
         raise UsageError("The prompt is empty: give at least one word.")
     settings = source.settings(max_features)
     model, dictionary = source.load(tell)
-    from circuits.extract.estimate import estimate
-    from circuits.extract.extract import extract
+    from circuits.extraction.estimate import estimate
+    from circuits.extraction.extract import extract
     from circuits.prompt import Prompt
 
     prompt = Prompt.of(text, model, targets=asked)

@@ -11,8 +11,8 @@ import torch
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.transcoder import Transcoders
 from circuits.errors import UsageError
-from circuits.extract.extract import Extraction
-from circuits.extract.select import ByAttribution, NormShare
+from circuits.extraction.extract import Extraction
+from circuits.extraction.select import ByAttribution, NormShare
 from circuits.models.base import Model
 
 LIBRARIES: Final = 500_000_000

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.extract.fold import Frame
-from circuits.extract.targets import quoted
+from circuits.extraction.fold import Frame
+from circuits.extraction.targets import quoted
 from circuits.models.base import Model
 from circuits.schema import feature_name
 from circuits.trace import Trace

@@ -17,8 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits.dictionaries.base import Encoding
-from circuits.extract.fold import FoldedAttention, Frame, Frozen
-from circuits.extract.targets import Aim
+from circuits.extraction.fold import FoldedAttention, Frame, Frozen
+from circuits.extraction.targets import Aim
 
 Step = Callable[[int, int], None]
 """Told how many layers are done, and of how many."""

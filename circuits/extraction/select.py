@@ -12,9 +12,9 @@ from torch import Tensor
 
 from circuits.dictionaries.base import Encoding
 from circuits.errors import UsageError
-from circuits.extract.fold import Frozen
-from circuits.extract.propagate import Step, active_ids, attributions
-from circuits.extract.targets import Aim
+from circuits.extraction.fold import Frozen
+from circuits.extraction.propagate import Step, active_ids, attributions
+from circuits.extraction.targets import Aim
 
 Chooser = Callable[[int, Encoding], Bool[Tensor, "n m"]]
 """Says which features of a layer, given their encoding, are kept. Only active ones ever are."""
@@ -77,7 +77,7 @@ class ByAttribution:
     """The features that matter most to the targets, at most `most` over all layers and positions.
 
     Ranked by Σ_t weight_t · |attribution of i to t|, along all paths of the frozen model with every
-    active feature in it (see `circuits.extract.propagate`). Features of attribution 0 are not kept.
+    active feature in it (see `circuits.extraction.propagate`). Features of attribution 0 are not kept.
     """
 
     most: int = 4000

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.dictionaries.base import Encoding
-from circuits.extract.fold import Frozen
+from circuits.extraction.fold import Frozen
 from circuits.schema import GateName
 from circuits.trace import Features, Terms
 

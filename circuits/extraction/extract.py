@@ -13,11 +13,11 @@ from torch import Tensor
 
 from circuits.dictionaries.base import AbstractDictionary, Encoding
 from circuits.errors import UsageError
-from circuits.extract.collect import LayerRows, Table, array, collect, distance, join, written
-from circuits.extract.fold import Frozen
-from circuits.extract.lens import lens_labels
-from circuits.extract.select import AllActive, ByAttribution, Chooser, Selection
-from circuits.extract.targets import Aim, resolve
+from circuits.extraction.collect import LayerRows, Table, array, collect, distance, join, written
+from circuits.extraction.fold import Frozen
+from circuits.extraction.lens import lens_labels
+from circuits.extraction.select import AllActive, ByAttribution, Chooser, Selection
+from circuits.extraction.targets import Aim, resolve
 from circuits.models.base import Model
 from circuits.models.forward import forward
 from circuits.prompt import Prompt
@@ -35,7 +35,7 @@ class Extraction:
         select: which features to keep; unless given, all active ones, and for neurons, which are
             not sparse, the 4,000 that matter most to the targets.
         labels: give each feature the tokens it promotes as a provisional label. Where there are
-            thousands of distinct features, `circuits.extract.lens.lens_labels` can label the few
+            thousands of distinct features, `circuits.extraction.lens.lens_labels` can label the few
             that matter afterwards.
         dormant_margin: also keep features that are off but whose pre-activation lies less than this
             below their threshold; they may turn on when others are removed. None keeps no such.

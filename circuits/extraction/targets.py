@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import NotFound, UsageError, near_matches
-from circuits.extract.fold import Frozen, norm_frame
+from circuits.extraction.fold import Frozen, norm_frame
 from circuits.models.base import Model
 from circuits.models.forward import probabilities
 from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, Target, TopLogits
