@@ -489,9 +489,15 @@ def test_a_full_disk_leaves_the_old_state(
 # ------------------------------------------------------------------------------ ends of all kinds
 
 
-def test_ctrl_c_while_attributing_leaves_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_while_attributing_leaves_nothing(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     save_trace(random_trace(3, n=24, features=60), tmp_path / "t.safetensors")
-    process = start("attribute", "--trace", tmp_path / "t.safetensors", "-o", tmp_path / "runs" / "r")
+    # compiling, with a cache that is empty, takes long enough to be interrupted
+    cold = {**os.environ, "CIRCUITS_CACHE": str(tmp_path_factory.mktemp("cold"))}
+    process = start(
+        "attribute", "--trace", tmp_path / "t.safetensors", "-o", tmp_path / "runs" / "r", env=cold
+    )
     lines = iter(process.stderr.readline, "")
     assert any(line.startswith("Attributing") for line in lines)
     process.send_signal(signal.SIGINT)
