@@ -31,7 +31,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import circuits
-from circuits.cli import console, work
+from circuits.cli import console, interrupts, work
 from circuits.cli.main import run
 from circuits.engine.cache import use_compilation_cache
 from circuits.graph.io import load_run
@@ -487,6 +487,19 @@ def test_a_full_disk_leaves_the_old_state(
 
 
 # ------------------------------------------------------------------------------ ends of all kinds
+
+
+def test_ctrl_c_that_a_library_swallowed_is_not_lost() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts.heard():
+        interrupts.check()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+    assert signal.getsignal(signal.SIGINT) is before
+    with interrupts.heard():
+        interrupts.check()  # a new command starts with nothing pressed
 
 
 def test_ctrl_c_while_attributing_leaves_nothing(

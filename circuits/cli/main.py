@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from circuits.cli import console
+from circuits.cli import console, interrupts
 from circuits.cli.app import app
 from circuits.errors import CircuitsError
 
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     """Gives the exit code of the command line `arguments`, after running it."""
     words = list(arguments)
     try:
-        with _manners(quiet="--quiet" in words or "-q" in words):
+        with interrupts.heard(), _manners(quiet="--quiet" in words or "-q" in words):
             command = typer.main.get_command(app)
             code = command.main(args=words, prog_name="circuits", standalone_mode=False, obj=tuple(words))
         if code != INTERRUPTED:  # typer turns Ctrl-C into this code

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
+from circuits.cli import interrupts
 from circuits.cli.console import Output, duration, stderr
 
 WORDS = {
@@ -34,7 +35,19 @@ class Teller(Protocol):
 
 @contextlib.contextmanager
 def telling(output: Output) -> Iterator[Teller]:
-    """Gives what is to be told of progress; it cleans up after itself."""
+    """Gives what is to be told of progress; it cleans up after itself, and passes Ctrl-C on."""
+    with _shown(output) as shown:
+
+        def tell(phase: str, done: int, total: int) -> None:
+            interrupts.check()
+            shown(phase, done, total)
+
+        yield tell
+        interrupts.check()
+
+
+@contextlib.contextmanager
+def _shown(output: Output) -> Iterator[Teller]:
     if output.quiet:
         yield lambda phase, done, total: None  # noqa: ARG005
     elif sys.stderr.isatty():
