@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-REPORTS = Path(__file__).parent.parent / "reports"
+REPORTS = Path(__file__).resolve().parent.parent / "reports"
 PROMPTS = {
     "france": ["The capital of France is"],
     "ioi": ["When Mary and John went to the store, John gave a drink to"],
@@ -27,19 +27,19 @@ PROMPTS = {
 def main() -> None:
     REPORTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
+        here = Path(temporary)  # runs are named relative to it, as a reader would name theirs
         for name, prompt in PROMPTS.items():
-            run = str(Path(temporary) / name)
-            circuits("attribute", *prompt, "--model", "smollm2", "--dictionary", "neurons", "-o", run)
-            (REPORTS / f"{name}.txt").write_text(circuits("why", run))
-            circuits("plot", run, "-o", str(REPORTS / f"{name}.svg"), "--overwrite")
-            circuits("report", run, "-o", str(REPORTS / f"{name}.html"), "--overwrite")
+            run = f"run/{name}"
+            circuits(here, "attribute", *prompt, "--model", "smollm2", "--dictionary", "neurons", "-o", run)
+            (REPORTS / f"{name}.txt").write_text(circuits(here, "why", run))
+            circuits(here, "plot", run, "-o", str(REPORTS / f"{name}.svg"), "--overwrite")
+            circuits(here, "report", run, "-o", str(REPORTS / f"{name}.html"), "--overwrite")
 
 
-def circuits(*words: str) -> str:
+def circuits(here: Path, *words: str) -> str:
     """Gives what a command prints."""
-    return subprocess.run(
-        [sys.executable, "-m", "circuits", *words], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    command = [sys.executable, "-m", "circuits", *words]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=here).stdout
 
 
 if __name__ == "__main__":
