@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -24,10 +25,17 @@ def heard() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals go to the main thread alone
         yield
         return
-    before = signal.signal(signal.SIGINT, _press)
+    before, said = signal.signal(signal.SIGINT, _press), sys.unraisablehook
+
+    def unless_pressed(swallowed: sys.UnraisableHookArgs) -> None:
+        if not issubclass(swallowed.exc_type, KeyboardInterrupt):
+            said(swallowed)
+
+    sys.unraisablehook = unless_pressed
     try:
         yield
     finally:
+        sys.unraisablehook = said
         signal.signal(signal.SIGINT, before)
 
 
