@@ -1,4 +1,4 @@
-"""Makes the gallery a newcomer looks at first: pictures and pages of two prompts, in `reports/`.
+"""Makes the gallery a newcomer looks at first: pictures and pages of three questions, in `reports/`.
 
 python analysis/gallery.py
 """

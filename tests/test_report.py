@@ -211,8 +211,10 @@ def test_any_answer_gets_a_page() -> None:
 @settings(max_examples=8, deadline=None)
 @given(graphs())
 def test_any_graph_gets_a_page(graph: Graph) -> None:
-    Page(report(graph))
-    Page(report(replace(graph, meta={}), nodes=3))
+    for page in (report(graph), report(replace(graph, meta={}), nodes=3)):
+        tags = [tag for tag, _ in Page(page).seen]  # which also checks that they balance
+        assert "svg" in tags
+        assert "h1" in tags
 
 
 def test_the_files_of_the_page_are_in_the_package() -> None:

@@ -18,6 +18,7 @@ from circuits.engine.edges import Edges, EdgeStore
 from circuits.engine.nodes import node_table
 from circuits.engine.plan import Chunk, plan
 from circuits.engine.rows import Engine, devices, widened
+from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.graph.influence import influence, scores, with_influence
 from circuits.trace import Trace
@@ -65,13 +66,15 @@ def attribute(
         progress: told after every batch of rows.
 
     Raises:
-        UsageError: the device is not there.
+        UsageError: the device is not there, or not exactly one method is given.
 
     Example:
         >>> graph = attribute(trace, [Edges(max_features=2000)])  # doctest: +SKIP
     """
     start = time.perf_counter()
     chosen = devices(compute.device)
+    if len(methods) != 1:
+        raise UsageError(f"{len(methods)} methods: give one, Edges(...), which is all there is so far.")
     settings = methods[0]
     engine = Engine(trace, devices=chosen, workers=compute.workers or _default_workers(chosen))
     job = _Job(trace, settings, engine, progress)

@@ -4,7 +4,7 @@ With attention patterns and normalisation scales frozen, the residual stream is 
 everything written into it (Ameisen et al. 2025, local replacement model). A target reads it with a
 vector; that vector is carried *down*, layer by layer, and contracted with what each layer's sources
 write. No autodiff, no query or key, no forward pass. Per target and layer the cost is
-2·m·d·(H·R + K·R) + 2·m²·H·R + 2·d·(B·S + E·m) multiply-adds' worth of FLOPs for m positions.
+2·m·d·(H·R + K·R) + 2·m²·H·R + 2·d·B·S FLOPs for m positions (`circuits.engine.cost` counts them).
 """
 
 from __future__ import annotations
