@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from circuits.dictionaries.activations import TopK
+from circuits.dictionaries.coders import CoderLayer
 from circuits.dictionaries.formats.circuit_tracer import save_transcoders
 from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.rows import DenseRows
-from circuits.dictionaries.transcoder import TopK, TranscoderLayer, TranscoderSettings
 from circuits.extraction.extract import Extraction, extract
 from circuits.models.base import Model
 from circuits.models.forward import apply_norm, forward
@@ -60,29 +61,31 @@ def make_transcoders(model: Model, place: Path, features: int) -> None:
     """Writes one transcoder a layer in circuit-tracer's layout."""
     torch.manual_seed(0)
     run = forward(model, model.encode(TEXT.read_text())[:1500])
-    settings = TranscoderSettings(top_k=TopK(ACTIVE * features // 2048, relu=True))
     layers = []
     for number, parts in enumerate(model.anatomy.layers):
         x = apply_norm(parts.mlp_norm, run.mlp_in[number], run.mlp_scale[number])
-        layers.append(fit(x, run.mlp_out[number], features))
-    save_transcoders(place, layers, settings)
+        layers.append(fit(number, x, run.mlp_out[number], features))
+    save_transcoders(place, layers)
 
 
-def fit(x: Tensor, y: Tensor, features: int) -> TranscoderLayer:
+def fit(layer: int, x: Tensor, y: Tensor, features: int) -> CoderLayer:
     """Gives random unit encoders and decoders by ridge regression of y on the active features."""
     encoder = torch.nn.functional.normalize(torch.randn(features, x.shape[1]), dim=1)
     z = x @ encoder.T
-    least = z.topk(ACTIVE * features // 2048, dim=1).values[:, -1:]
+    k = ACTIVE * features // 2048
+    least = z.topk(k, dim=1).values[:, -1:]
     active = torch.relu(z) * (z >= least)
     centre = y.mean(0)
     gram = active.T @ active
     gram += 0.01 * gram.diagonal().mean() * torch.eye(features)
     decoder = torch.linalg.solve(gram, active.T @ (y - centre))
-    return TranscoderLayer(
+    return CoderLayer(
+        layer=layer,
         encoder=DenseRows(encoder),
         encoder_bias=torch.zeros(features),
-        decoder=DenseRows(decoder),
+        decoders=((layer, DenseRows(decoder)),),
         decoder_bias=centre,
+        activation=TopK(k, relu=True),
     )
 
 

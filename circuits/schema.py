@@ -28,11 +28,12 @@ RUN_VERSION: Final = 1
 NodeKind = Literal["feature", "token", "position", "error", "bias", "rest", "logit"]
 NODE_KINDS: Final[tuple[str, ...]] = get_args(NodeKind)
 
-GateName = Literal["linear", "relu", "jumprelu", "topk", "gelu", "gelu_tanh", "silu", "tanh"]
+GateName = Literal["linear", "relu", "jumprelu", "topk", "abstopk", "gelu", "gelu_tanh", "silu", "tanh"]
 """How a feature's activation follows from its pre-activation z.
 
 `jumprelu` and `topk`: z where z > threshold, else 0 (a top-k selection is frozen as a threshold
-halfway between the weakest feature kept and the strongest left out). `linear`: z (a gated neuron
+halfway between the weakest feature kept and the strongest left out). `abstopk`: z where
+|z| > threshold. `linear`: z (a gated neuron
 whose gate is held).
 """
 GATES: Final[tuple[str, ...]] = get_args(GateName)
@@ -48,7 +49,7 @@ NODE_SCHEMA: Final = pl.Schema(
         "feature": pl.Int32(),  # id in the dictionary; null unless kind is feature
         "activation": pl.Float64(),  # features: on this prompt; logits: the value; others: 1
         "pre_activation": pl.Float64(),  # features and logits: the sum completeness must reach
-        "threshold": pl.Float64(),  # jumprelu and topk
+        "threshold": pl.Float64(),  # jumprelu, topk and abstopk
         "gate": pl.Enum(GATES),  # null unless kind is feature
         "expanded": pl.Boolean(),  # incoming edges were computed (features and logits)
         "truncated": pl.Float64(),  # sum of |weight| of the incoming edges summed into `rest`

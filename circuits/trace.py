@@ -15,9 +15,19 @@ patterns are constants of this prompt, so everything but the gates is linear::
     z_i       = bias_i + e_i · x(l, p)                       e_i   = Σ coefficient · vectors
     a_i       = gate_i(z_i)
     r(l+1, p) = mid(l, p) + mlp.constant[l,p] + error[l,p]
-                + mlp.write_scale[l,p] · (Σ_i a_i w_i,l + skip[l] x(l, p))
+                + mlp.write_scale[l,p] · (Σ_i a_i w_i,l + skip[l] x(l, p)) + through(l, p)
                                                              w_i,l = Σ coefficient · vectors
     target_t  = target.bias_t + target.vector_t · r(L, target.position_t)
+
+An MLP that no feature replaces may pass, held still: with u the entry of passing.layer that is l,
+through(l, p) = passing.write[u] Σ_c (passing.coefficient[u,c,p] ⊙ (passing.read[u,c] in)), where `in` is
+mid(l, p), or r(l, p) if `parallel`; it is 0 for all other layers.
+
+Features may also sit on the stream itself, after a block (`stream[l]`; residual SAEs). They, their errors
+and their constant *are* the stream then; what came from below passes only through them::
+
+    x(l, p)   = mlp.read_scale[l,p] · (mid(l, p) + through(l, p))
+    r(l+1, p) = mlp.constant[l,p] + error[l,p] + mlp.write_scale[l,p] · Σ_i a_i w_i,l
 
 L is what the per-layer keys say; where there are none, one more than the highest layer a feature or a
 write names. Features at i sit at layer l and position p; w_i,l is what a feature of layer l, or of an earlier
@@ -26,8 +36,9 @@ layer, writes into the MLP output of layer l at its own position.
 Keys of the file
 ----------------
 F features, T targets, H heads, K value groups (H a multiple of K), R head width, V vectors, E and W
-read and write terms. Floats are float32 or float64, all of one kind; integers are int32 (int64 is
-accepted). A key marked ° may be left out and then means the value in brackets.
+read and write terms, U held MLPs of M neurons in C parts. Floats are float32 or float64, all of one
+kind; integers are int32 (int64 is accepted). A key marked ° may be left out and then means the value
+in brackets.
 
 =============================  ===============  ===================================================
 key                            shape            meaning
@@ -46,6 +57,12 @@ mlp.write_scale °              L n              scale of the norm after the MLP
 mlp.skip °                     L d d            skip connection: skip[l] @ x, gains folded [none]
 mlp.constant °                 L n d            what the MLP's or dictionary's biases write [0]
 error °                        L n d            MLP output neither features, skip nor constant [none]
+stream °                       L (uint8)        1 where features sit on the stream after the block [0]
+passing.layer °                U                layers whose MLP passes, held, ascending [none]
+passing.write                  U d M            neurons to residual
+passing.read                   U C M d          residual to neurons
+passing.coefficient            U C n M          what multiplies each neuron at each position, all scales
+                                                of norms before and after folded
 vectors                        V d              residual-space directions, norm gain and centring folded
 feature.layer, .position, .id  F                where a feature is, and its number in the dictionary
 feature.activation             F                a, 0 if the feature is off on this prompt (dormant)
@@ -82,7 +99,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from circuits.prompt import Prompt
 
@@ -111,6 +128,16 @@ class Mlp:
     skip: Float[np.ndarray, "L d d"] | None = None
     constant: Float[np.ndarray, "L n d"] | None = None
     error: Float[np.ndarray, "L n d"] | None = None
+
+
+@dataclass(frozen=True)
+class Passing:
+    """MLPs that no features replace, held still and so linear at every position."""
+
+    layer: Int[np.ndarray, "U"]
+    write: Float[np.ndarray, "U d M"]
+    read: Float[np.ndarray, "U C M d"]
+    coefficient: Float[np.ndarray, "U C n M"]
 
 
 @dataclass(frozen=True)
@@ -179,6 +206,8 @@ class Trace:
     writes: Terms
     targets: Targets
     parallel: bool = False
+    passing: Passing | None = None
+    stream: Bool[np.ndarray, "L"] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     dormant_gap: Float[np.ndarray, "L n"] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -193,6 +222,10 @@ class Trace:
         """Gives d, the width of the residual stream."""
         return int(self.token_embedding.shape[1])
 
+    def on_stream(self, layer: int) -> bool:
+        """Tells whether the features of a layer sit on the stream after its block."""
+        return self.stream is not None and bool(self.stream[layer])
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """Gives float32 or float64."""
@@ -205,6 +238,7 @@ class Trace:
             self,
             self.attention,
             self.mlp,
+            self.passing,
             self.features,
             self.reads,
             self.writes,

@@ -38,6 +38,11 @@ KEYS: Final[Mapping[str, Key]] = {
     "mlp.skip": Key("L d d", may_be_absent=True),
     "mlp.constant": Key("L n d", may_be_absent=True),
     "error": Key("L n d", may_be_absent=True),
+    "stream": Key("L", integer=True, may_be_absent=True),
+    "passing.layer": Key("U", integer=True, may_be_absent=True),
+    "passing.write": Key("U d M", may_be_absent=True),
+    "passing.read": Key("U C M d", may_be_absent=True),
+    "passing.coefficient": Key("U C n M", may_be_absent=True),
     "vectors": Key("V d"),
     "feature.layer": Key("F", integer=True),
     "feature.position": Key("F", integer=True),
@@ -62,7 +67,10 @@ KEYS: Final[Mapping[str, Key]] = {
     "target.feature": Key("T", integer=True, may_be_absent=True),
     "dormant_gap": Key("L n", may_be_absent=True),
 }
-_ATTENTION: Final = ("attention.pattern", "attention.value", "attention.output")
+_TOGETHER: Final = {
+    "attention.": ("attention.pattern", "attention.value", "attention.output"),
+    "passing.": ("passing.layer", "passing.write", "passing.read", "passing.coefficient"),
+}
 
 
 def read_header(text: str | None) -> dict[str, Any]:
@@ -118,9 +126,9 @@ def _check_header(header: Mapping[str, Any]) -> None:
 def check_names(keys: list[str]) -> None:
     """Raises `InvalidFile` naming all missing and all unknown keys at once."""
     missing = [key for key, spec in KEYS.items() if not spec.may_be_absent and key not in keys]
-    attention = [key for key in keys if key.startswith("attention.")]
-    if attention:
-        missing += [key for key in _ATTENTION if key not in keys]
+    for prefix, needed in _TOGETHER.items():
+        if any(key.startswith(prefix) for key in keys):
+            missing += [key for key in needed if key not in keys]
     unknown = [key for key in keys if key not in KEYS]
     problems = []
     if missing:
@@ -204,6 +212,8 @@ def _check_ranges(arrays: Arrays, sizes: Mapping[str, int], header: Mapping[str,
         "feature.position": (0, sizes["n"], "positions"),
         "feature.id": (0, 2**31, "feature ids"),
         "feature.gate": (0, gates, "gates of the header"),
+        "stream": (0, 2, "answers"),
+        "passing.layer": (0, sizes["L"], "layers"),
         "read.feature": (0, sizes["F"], "features"),
         "read.vector": (0, sizes["V"], "vectors"),
         "write.feature": (0, sizes["F"], "features"),
@@ -234,6 +244,7 @@ def _check_meaning(arrays: Arrays, sizes: Mapping[str, int], header: Mapping[str
     if len(set(names)) != len(names):
         raise InvalidFile(f"The header's target_names has a name twice: {', '.join(names)}.")
     _check_places(arrays)
+    _check_stream(arrays)
     _check_causal(arrays.get("attention.pattern", np.zeros((0, 0, 0, 0))))
 
 
@@ -250,6 +261,22 @@ def _check_places(arrays: Arrays) -> None:
     if (into < own).any():
         row = int(np.argmax(into < own))
         raise InvalidFile(f"write.layer[{row}] is {into[row]}, before the feature's own layer {own[row]}.")
+
+
+def _check_stream(arrays: Arrays) -> None:
+    """Features on the stream write there only, and no layer passes twice."""
+    if len(np.unique(arrays.get("passing.layer", np.zeros(0)))) != len(arrays.get("passing.layer", ())):
+        raise InvalidFile(f"passing.layer names a layer twice: {arrays['passing.layer'].tolist()}.")
+    if "stream" not in arrays:
+        return
+    own = arrays["feature.layer"][arrays["write.feature"]]
+    bad = (arrays.get("write.layer", own) != own) & (arrays["stream"][own] == 1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InvalidFile(
+            f"write.layer[{row}] is another than its feature's own layer {own[row]}, whose features sit on"
+            " the stream."
+        )
 
 
 def _check_causal(pattern: np.ndarray) -> None:

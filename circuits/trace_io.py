@@ -15,7 +15,7 @@ from circuits.errors import CircuitsError, InvalidFile, NotFound
 from circuits.files import atomic
 from circuits.prompt import Prompt
 from circuits.schema import TRACE_VERSION
-from circuits.trace import Attention, Features, Mlp, Targets, Terms, Trace
+from circuits.trace import Attention, Features, Mlp, Passing, Targets, Terms, Trace
 from circuits.trace_check import KEYS, Arrays, check, check_names, check_shapes, read_header
 
 _KINDS: Final = ("F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32")
@@ -87,6 +87,7 @@ def check_trace(trace: Trace) -> None:
 def flatten(trace: Trace) -> tuple[Arrays, dict[str, Any]]:
     """Gives the arrays by the keys of the file, and the header's JSON object."""
     attention = vars(trace.attention) if trace.attention else {}
+    passing = vars(trace.passing) if trace.passing else {}
     mlp = {f"mlp.{name}": value for name, value in vars(trace.mlp).items() if name != "error"}
     parts: dict[str, Any] = {
         "token_embedding": trace.token_embedding,
@@ -94,6 +95,8 @@ def flatten(trace: Trace) -> tuple[Arrays, dict[str, Any]]:
         **{f"attention.{name}": value for name, value in attention.items()},
         **mlp,
         "error": trace.mlp.error,
+        **{f"passing.{name}": value for name, value in passing.items()},
+        "stream": None if trace.stream is None else trace.stream.astype(np.uint8),
         "vectors": trace.vectors,
         **{f"feature.{name}": value for name, value in vars(trace.features).items()},
         **{f"read.{name}": value for name, value in vars(trace.reads).items() if name != "layer"},
@@ -166,6 +169,8 @@ def _build(arrays: Arrays, header: Mapping[str, Any]) -> Trace:
         targets=Targets(tuple(header["target_names"]), **targets),
         parallel=header.get("parallel", False),
         labels=header.get("labels", {}),
+        passing=Passing(**dict(group("passing."))) if "passing.layer" in filled else None,
+        stream=filled["stream"].astype(bool) if "stream" in filled else None,
         dormant_gap=filled.get("dormant_gap"),
         meta=header.get("meta", {}),
     )

@@ -29,6 +29,8 @@ def gate(name: str, z: float, threshold: float) -> float:
         return z if z > 0 else 0.0
     if name in ("jumprelu", "topk"):
         return z if z > threshold else 0.0
+    if name == "abstopk":
+        return z if abs(z) > threshold else 0.0
     if name == "gelu":
         return z * 0.5 * (1 + erf(z / sqrt(2)))
     if name == "gelu_tanh":
@@ -66,7 +68,10 @@ def run_trace(trace: Trace, masks: Mapping[str, float] | None = None, *, frozen:
     for layer in range(n_layers):
         mid = r + _attention(trace, layer, r, on(f"bias:attn{layer}"))
         read_scale = trace.mlp.read_scale[layer].astype(float)
-        x = (r if trace.parallel else mid) * read_scale[:, None]
+        through = _through(trace, layer, r if trace.parallel else mid)
+        below = r if trace.parallel else mid
+        on_stream = trace.stream is not None and bool(trace.stream[layer])
+        x = (mid + through if on_stream else below) * read_scale[:, None]
         out = np.zeros((n, d))
         for i in range(len(f)):
             p = int(f.position[i])
@@ -79,7 +84,8 @@ def run_trace(trace: Trace, masks: Mapping[str, float] | None = None, *, frozen:
         if trace.mlp.skip is not None:
             for p in range(n):
                 out[p] += trace.mlp.skip[layer].astype(float) @ x[p]
-        r = mid + out * trace.mlp.write_scale[layer].astype(float)[:, None] + _fixed(trace, layer, on)
+        passed = np.zeros((n, d)) if on_stream else mid + through
+        r = passed + out * trace.mlp.write_scale[layer].astype(float)[:, None] + _fixed(trace, layer, on)
         stream.append(r)
     t = trace.targets
     values = np.zeros(len(t))
@@ -96,6 +102,17 @@ def _embeddings(trace: Trace, on: Callable[[str], float]) -> np.ndarray:
         if trace.position_embedding is not None:
             r[p] += on(f"pos@{p}") * trace.position_embedding[p].astype(float)
     return r
+
+
+def _through(trace: Trace, layer: int, r: np.ndarray) -> np.ndarray:
+    out = np.zeros_like(r)
+    held = trace.passing
+    for u in range(0 if held is None else len(held.layer)):
+        if held.layer[u] == layer:
+            for c in range(held.read.shape[1]):
+                seen = r @ held.read[u, c].astype(float).T
+                out += (seen * held.coefficient[u, c]) @ held.write[u].astype(float).T
+    return out
 
 
 def _fixed(trace: Trace, layer: int, on: Callable[[str], float]) -> np.ndarray:

@@ -131,7 +131,7 @@ def test_nan_in_a_matrix_is_found_when_it_is_read(tmp_path, key):
     dictionary = load_dictionary(str(path), model)
     use = {
         "W_enc": lambda: dictionary.encode(1, inputs(model)),
-        "W_dec": lambda: dictionary.write_terms(1)[0].rows.take([0]),
+        "W_dec": lambda: dictionary.write_terms(1, torch.zeros(1, model.width))[0].rows.take([0]),
     }
     with pytest.raises(InvalidFile, match=rf"{key} in .*layer_1"):
         use[key]()

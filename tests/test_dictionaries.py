@@ -15,11 +15,12 @@ from tiny_dictionaries import KINDS, N_FEATURES, TOP_K, config, random_layer, wr
 from tiny_models import ARCHITECTURES, TinyTokens, tiny_model
 
 from circuits.dictionaries import rows as rows_module
+from circuits.dictionaries.activations import JumpReLU, ReLU, TopK
+from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
 from circuits.dictionaries.formats.circuit_tracer import save_transcoders
 from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.neurons import Neurons
 from circuits.dictionaries.rows import DenseRows
-from circuits.dictionaries.transcoder import TopK, TranscoderLayer, Transcoders, TranscoderSettings
 from circuits.errors import Incompatible, OutputExists, UsageError
 from circuits.models.load import model_from_module
 
@@ -39,11 +40,12 @@ def inputs(model, n=5, seed=3):
 
 
 def read_sum(dictionary, layer, x):
-    """Σ coefficient · (rows · x + bias) over the read terms."""
+    """Σ coefficient · (rows · x) + bias over the read terms."""
     total = 0
     for term in dictionary.read_terms(layer, x):
-        part = x @ term.rows.all().T + (0 if term.bias is None else term.bias)
+        part = x @ term.rows.all().T
         total = total + (part if term.coefficient is None else part * term.coefficient)
+        total = total + (0 if term.bias is None else term.bias)
     return total
 
 
@@ -65,8 +67,8 @@ def test_neurons_are_what_the_module_feeds_its_down_matrix(name):
             hook.remove()
         encoding = dictionary.encode(layer, x)
         torch.testing.assert_close(encoding.activation, seen[layer][0], rtol=1e-10, atol=1e-12)
-        (term,) = dictionary.write_terms(layer)
-        constant = dictionary.constant(layer)
+        (term,) = dictionary.write_terms(layer, x)
+        constant = dictionary.constant(layer, x)
         written = encoding.activation @ term.rows.all() + (0 if constant is None else constant)
         torch.testing.assert_close(written, out, rtol=1e-10, atol=1e-12)
         assert term.layer == layer
@@ -126,7 +128,7 @@ def test_transcoders_encode_as_their_definition_says(tmp_path, kind):
         if encoding.threshold is not None:
             on = encoding.pre_activation > encoding.threshold
             np.testing.assert_array_equal(on.numpy(), a != 0)
-        (term,) = dictionary.write_terms(layer)
+        (term,) = dictionary.write_terms(layer, inputs(model))
         np.testing.assert_array_equal(term.rows.all().numpy(), w["W_dec"])
         skip = dictionary.skip(layer)
         assert (skip is None) == (kind != "skip")
@@ -159,9 +161,9 @@ def test_top_k_of_all_features_is_refused(tmp_path, k):
     ("name", "hooks", "sites"),
     [
         ("llama", "mlp", ("mlp_in", "mlp_out")),
-        ("llama", "no-gain", ("mlp_in_no_gain", "residual")),
-        ("gpt2", "no-gain", ("mlp_in", "residual")),  # TransformerLens hooks LayerNorm after gain and bias
-        ("gemma2", "residual", ("residual", "residual")),
+        ("llama", "no-gain", ("mlp_in_no_gain", "mlp_added")),
+        ("gpt2", "no-gain", ("mlp_in", "mlp_added")),  # TransformerLens hooks LayerNorm after gain and bias
+        ("gemma2", "residual", ("residual", "mlp_added")),
     ],
 )
 def test_hooks_name_the_sites(tmp_path, name, hooks, sites):
@@ -192,7 +194,7 @@ def test_files_may_have_any_name_if_the_configuration_lists_them(tmp_path):
     (path / "config.yaml").write_text(yaml.safe_dump({**config("relu"), "transcoders": listed}))
     dictionary = load_dictionary(str(path), model)
     expected = random_layer(model, "relu", seed=2)["b_dec"]
-    assert torch.equal(dictionary.constant(2), expected)
+    assert torch.equal(dictionary.constant(2, inputs(model))[0], expected)
 
 
 def test_decoders_are_read_row_by_row(tmp_path, monkeypatch):
@@ -224,7 +226,7 @@ def test_decoders_are_read_row_by_row(tmp_path, monkeypatch):
             return Slice(self.inner.get_slice(key), key)
 
     monkeypatch.setattr(rows_module, "safe_open", Spy)
-    (term,) = dictionary.write_terms(1)
+    (term,) = dictionary.write_terms(1, inputs(model))
     rows = term.rows.take([30, 2])
     assert asked == [("W_dec", [30, 2])]
     expected = random_layer(model, "relu", seed=1)["W_dec"][[30, 2]]
@@ -254,35 +256,37 @@ def test_the_fingerprint_tells_weights_and_settings_apart_but_not_places(tmp_pat
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "sites", [("mlp_in", "mlp_out"), ("residual", "residual"), ("mlp_in_no_gain", "mlp_out")]
+    "sites", [("mlp_in", "mlp_out"), ("residual", "mlp_added"), ("mlp_in_no_gain", "mlp_out")]
 )
 def test_what_is_saved_is_what_is_loaded(tmp_path, kind, sites):
     model = model_of("llama")
     layers = []
     for layer in range(model.n_layers):
         w = random_layer(model, kind, seed=layer)
+        activation = TopK(TOP_K, relu=kind == "topk-relu") if kind.startswith("topk") else ReLU()
         layers.append(
-            TranscoderLayer(
+            CoderLayer(
+                layer,
                 DenseRows(w["W_enc"]),
                 w["b_enc"],
-                DenseRows(w["W_dec"]),
+                ((layer, DenseRows(w["W_dec"])),),
                 w["b_dec"],
-                w.get("activation_function.threshold"),
+                JumpReLU(w[THRESHOLD]) if THRESHOLD in w else activation,
                 DenseRows(w["W_skip"]) if "W_skip" in w else None,
             )
         )
-    top_k = TopK(TOP_K, relu=kind == "topk-relu") if kind.startswith("topk") else None
-    wanted = TranscoderSettings(read_site=sites[0], write_site=sites[1], top_k=top_k)
+    wanted = CoderSettings(read_site=sites[0], write_site=sites[1])
     save_transcoders(tmp_path / "t", layers, wanted)
-    held, loaded = Transcoders(layers, wanted), load_dictionary(str(tmp_path / "t"), model)
+    held, loaded = Coders(layers, wanted), load_dictionary(str(tmp_path / "t"), model)
     x = inputs(model)
     for layer in range(model.n_layers):
         assert torch.equal(held.encode(layer, x).activation, loaded.encode(layer, x).activation)
-        assert torch.equal(held.constant(layer), loaded.constant(layer))
-        (a,), (b,) = held.write_terms(layer), loaded.write_terms(layer)
+        assert torch.equal(held.constant(layer, x), loaded.constant(layer, x))
+        (a,), (b,) = held.write_terms(layer, x), loaded.write_terms(layer, x)
         assert torch.equal(a.rows.take([3, 1]), b.rows.take([3, 1]))
         assert kind != "skip" or torch.equal(held.skip(layer), loaded.skip(layer))
-    assert (loaded.read_site, loaded.write_site, loaded.top_k) == (*sites, top_k)
+    assert (loaded.read_site, loaded.write_site) == sites
+    assert type(loaded.coder(0).activation) is type(layers[0].activation)
     with pytest.raises(OutputExists):
         save_transcoders(tmp_path / "t", layers, wanted)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t"]

@@ -9,9 +9,10 @@ from extraction import BUILDS, PLAIN, assert_runs, dictionaries, model_of, promp
 from tiny_dictionaries import HOOKS, KINDS, random_layer
 from tiny_models import ARCHITECTURES
 
+from circuits.dictionaries.activations import ReLU
+from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
 from circuits.dictionaries.neurons import Neurons
 from circuits.dictionaries.rows import DenseRows
-from circuits.dictionaries.transcoder import TranscoderLayer, Transcoders, TranscoderSettings
 from circuits.errors import Incompatible, UsageError
 from circuits.extraction.extract import Extraction, extract
 from circuits.extraction.select import AllActive, ByAttribution, NormShare
@@ -77,9 +78,9 @@ def test_reading_before_the_gain_sees_a_layer_norm_centred(name):
     layers = []
     for layer in range(model.n_layers):
         w = random_layer(model, "relu", seed=layer)
-        weights = (DenseRows(w["W_enc"]), w["b_enc"], DenseRows(w["W_dec"]), w["b_dec"])
-        layers.append(TranscoderLayer(*weights))
-    dictionary = Transcoders(layers, TranscoderSettings(read_site="mlp_in_no_gain"))
+        decoders = ((layer, DenseRows(w["W_dec"])),)
+        layers.append(CoderLayer(layer, DenseRows(w["W_enc"]), w["b_enc"], decoders, w["b_dec"], ReLU()))
+    dictionary = Coders(layers, CoderSettings(read_site="mlp_in_no_gain"))
     trace = extract(model, dictionary, prompt_of(model), PLAIN)
     assert_runs(trace, model, torch.float64)
     seen = forward(model, trace.prompt.ids)

@@ -51,13 +51,14 @@ def literal_attributions(model, dictionary, aims):
             terms = dictionary.read_terms(number, x)
         z = 0
         for term in terms:
-            part = x @ term.rows.all().T + (0 if term.bias is None else term.bias)
+            part = x @ term.rows.all().T
             z = z + (part if term.coefficient is None else part * term.coefficient)
+            z = z + (0 if term.bias is None else term.bias)
         a = torch.where(encoding.activation != 0, z * encoding.activation / encoding.pre_activation, 0 * z)
         a.retain_grad()
-        (write,) = dictionary.write_terms(number)
+        (write,) = dictionary.write_terms(number, x)
         out = a @ write.rows.all()
-        skip, constant = dictionary.skip(number), dictionary.constant(number)
+        skip, constant = dictionary.skip(number), dictionary.constant(number, x)
         out = out if skip is None else out + x @ skip.T
         out = out if constant is None else out + constant
         if layer.mlp_post_norm is not None and dictionary.write_site == "mlp_out":
@@ -173,7 +174,7 @@ def test_the_table_is_sorted_and_holds_each_vector_once():
 
 def test_only_the_kept_decoder_rows_are_asked_for(sets, monkeypatch):
     model, dictionary = model_of("llama"), sets("llama", "relu")
-    rows = type(dictionary.write_terms(0)[0].rows)
+    rows = type(dictionary.write_terms(0, torch.ones(1, model.width))[0].rows)
     asked = set()
     real = rows.take
 

@@ -102,15 +102,15 @@ def _frozen(
         x = apply_norm(parts.mlp_norm, r if anatomy.parallel else mid, held.mlp_scale[layer])
         x_held = apply_norm(parts.mlp_norm, held.mlp_in[layer], held.mlp_scale[layer])
         z = sum(
-            (1 if term.coefficient is None else term.coefficient)
-            * (x @ term.rows.all().T + (0 if term.bias is None else term.bias))
+            (1 if term.coefficient is None else term.coefficient) * (x @ term.rows.all().T)
+            + (0 if term.bias is None else term.bias)
             for term in dictionary.read_terms(layer, x_held)
         )
         change = torch.zeros_like(r)
         if (skip := dictionary.skip(layer)) is not None:
             change += (x - x_held) @ skip.T
         activation = dictionary.encode(layer, x_held).activation
-        (write,) = dictionary.write_terms(layer)
+        (write,) = dictionary.write_terms(layer, x_held)
         for source, share in scaled.items():
             if (place := parse_feature(source)) is not None and place[0] == layer:
                 _, i, p = place

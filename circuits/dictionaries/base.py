@@ -1,4 +1,4 @@
-"""One interface for every kind of dictionary: neurons, transcoders, and next CLTs and SAEs.
+"""One interface for every kind of dictionary: neurons, transcoders, cross-layer transcoders, SAEs.
 
 A dictionary speaks in the frames of its two sites. `extract` folds norms and scales so that the
 trace speaks of the residual stream only; a dictionary never sees them.
@@ -17,13 +17,16 @@ from torch import Tensor
 from circuits.models.base import Model
 from circuits.schema import GateName
 
-ReadSite = Literal["mlp_in", "mlp_in_no_gain", "residual"]
-"""Where features read: what the MLP receives (norm applied), the same before the norm's gain and
-bias ("ln2.hook_normalized" of TransformerLens), or the residual stream before the norm."""
+ReadSite = Literal["mlp_in", "mlp_in_no_gain", "residual", "mlp_out", "mlp_added", "block_out"]
+"""Where features read. `mlp_in`: what the MLP receives, norm applied; `mlp_in_no_gain`: the same before
+the norm's gain and bias ("ln2.hook_normalized" of TransformerLens); `residual`: the stream before that
+norm; `mlp_out`: the MLP's own output; `mlp_added`: the same after a post-norm, as it is added to the
+stream; `block_out`: the stream after the block. Where a model has no post-norm, `mlp_out` and
+`mlp_added` are the same."""
 
-WriteSite = Literal["mlp_out", "residual"]
-"""Where features write: the MLP's own output, before any post-norm, or what is added to the stream
-after it. Where the model has no post-norm the two are the same."""
+WriteSite = Literal["mlp_out", "mlp_added", "block_out"]
+"""Where features write. At `block_out` the features, the error and the decoder bias *are* the stream:
+what came from below passes only through them."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Encoding:
     Attributes:
         pre_activation: z.
         activation: a = gate(z).
-        threshold: on where z > threshold (jumprelu, topk); None for other gates. A top-k selection
-            is frozen as halfway between the smallest z kept and the largest left out, the same for
+        threshold: on where z > threshold (jumprelu, topk) or |z| > threshold (abstopk); None for
+            other gates. A top-k selection is frozen as halfway between the smallest z kept and the largest left out, the same for
             all features at a position; negative where negative survivors are not clipped.
         gate: how a follows from z.
     """
@@ -47,23 +50,27 @@ class Encoding:
 
 @dataclass(frozen=True)
 class ReadTerm:
-    """One part of what a feature reads: coefficient[p, i] · (rows(i) · x_p + bias[i]).
+    """One part of what a feature reads: coefficient[p, i] · (rows(i) · x_p) + bias[(p,) i].
 
     A transcoder has one term with coefficient 1 (None). A gated neuron a = act(g)·u has two, by the
     half rule (RelP): ½·(act(g)/g)·u on its gate row and ½·act(g) on its up row; they sum to a.
     """
 
     rows: Rows
-    bias: Float[Tensor, "m"] | None
+    bias: Float[Tensor, "m"] | Float[Tensor, "n m"] | None
     coefficient: Float[Tensor, "n m"] | None
 
 
 @dataclass(frozen=True)
 class WriteTerm:
-    """What features write, per unit of activation, into the MLP output of `layer`."""
+    """What features write, per unit of activation, into `layer` at the write site.
+
+    `coefficient` scales what is written at each position; None is 1.
+    """
 
     layer: int
     rows: Rows
+    coefficient: Float[Tensor, "n"] | None = None
 
 
 class Rows(abc.ABC):
@@ -79,13 +86,13 @@ class Rows(abc.ABC):
 
 
 class AbstractDictionary(abc.ABC):
-    """A basis for the MLPs of a model.
+    """A basis for the MLPs or the residual stream of a model; a layer's sites are those of its block.
 
     Attributes:
-        kind: "neurons", "transcoder", ...
+        kind: "neurons", "transcoder", "clt" or "sae".
         spec: what it was loaded from, as `load_dictionary` takes it.
         n_features: features per layer.
-        n_layers: layers covered, from the first.
+        layers: the layers that have features, ascending.
         read_site: where features read.
         write_site: where features write.
         fingerprint: a hash over settings and weights.
@@ -94,7 +101,7 @@ class AbstractDictionary(abc.ABC):
     kind: str
     spec: str
     n_features: int
-    n_layers: int
+    layers: tuple[int, ...]
     read_site: ReadSite
     write_site: WriteSite
     fingerprint: str
@@ -108,12 +115,12 @@ class AbstractDictionary(abc.ABC):
         """Gives what the features of `layer` read, so that the terms sum to the pre-activations."""
 
     @abc.abstractmethod
-    def write_terms(self, layer: int) -> tuple[WriteTerm, ...]:
+    def write_terms(self, layer: int, x: Float[Tensor, "n d"]) -> tuple[WriteTerm, ...]:
         """Gives what the features of `layer` write, and into which layers."""
 
     @abc.abstractmethod
-    def constant(self, layer: int) -> Float[Tensor, "d"] | None:
-        """Gives the decoder bias added to the output of `layer`, whichever features are on."""
+    def constant(self, layer: int, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"] | None:
+        """Gives what is added to the output of `layer` whichever features are on: the decoder bias."""
 
     @abc.abstractmethod
     def skip(self, layer: int) -> Float[Tensor, "d d"] | None:

@@ -29,7 +29,7 @@ class Neurons(AbstractDictionary):
         self.kind = "neurons"
         self.spec = "neurons"
         self.n_features = int(self._mlps[0].up.shape[0])
-        self.n_layers = len(self._mlps)
+        self.layers = tuple(range(len(self._mlps)))
         self.read_site: ReadSite = "mlp_in"
         self.write_site: WriteSite = "mlp_out"
         self.fingerprint = f"neurons:{model.fingerprint}"
@@ -54,17 +54,24 @@ class Neurons(AbstractDictionary):
         slope = _slope(mlp, gate)
         value = linear(x, mlp.up, mlp.up_bias)
         return (
-            ReadTerm(DenseRows(mlp.gate), mlp.gate_bias, slope * value / 2),
-            ReadTerm(DenseRows(mlp.up), mlp.up_bias, slope * gate / 2),
+            _half(mlp.gate, mlp.gate_bias, slope * value / 2),
+            _half(mlp.up, mlp.up_bias, slope * gate / 2),
         )
 
-    def write_terms(self, layer: int) -> tuple[WriteTerm, ...]:
+    def ratio(self, layer: int, x: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
+        """Gives activation / pre-activation of every neuron: act(z)/z, or 1 where neurons are gated."""
+        mlp = self._mlps[layer]
+        value = linear(x, mlp.up, mlp.up_bias)
+        return _slope(mlp, value) if mlp.gate is None else torch.ones_like(value)
+
+    def write_terms(self, layer: int, x: Float[Tensor, "n d"]) -> tuple[WriteTerm, ...]:  # noqa: ARG002
         """Gives the columns of the down matrix, written into the neurons' own layer."""
         return (WriteTerm(layer, DenseRows(self._mlps[layer].down.T)),)
 
-    def constant(self, layer: int) -> Float[Tensor, "d"] | None:
+    def constant(self, layer: int, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"] | None:
         """Gives the down bias, if there is one."""
-        return self._mlps[layer].down_bias
+        bias = self._mlps[layer].down_bias
+        return None if bias is None else bias.expand(len(x), -1)
 
     def skip(self, layer: int) -> Float[Tensor, "d d"] | None:  # noqa: ARG002
         """Gives None: neurons have no skip connection."""
@@ -74,6 +81,13 @@ class Neurons(AbstractDictionary):
         """Raises `Incompatible` for any model but the one the neurons are of."""
         if self.fingerprint != f"neurons:{model.fingerprint}":
             raise Incompatible(f"These neurons are not {model.name}'s: load the dictionary with that model.")
+
+
+def _half(
+    rows: Float[Tensor, "m d"], bias: Float[Tensor, "m"] | None, times: Float[Tensor, "n m"]
+) -> ReadTerm:
+    """Gives one half of the product: times · (rows · x + bias)."""
+    return ReadTerm(DenseRows(rows), None if bias is None else bias * times, times)
 
 
 def _slope(mlp: MlpParts, z: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:

@@ -36,6 +36,37 @@ class DenseRows(Rows):
 
 
 @dataclass(frozen=True)
+class CentredRows(Rows):
+    """Rows minus their own means: what reads r - mean(r) reads of r."""
+
+    rows: Rows
+
+    def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
+        """Gives the rows of the given features."""
+        return _centred(self.rows.take(ids))
+
+    def all(self) -> Float[Tensor, "m d"]:
+        """Gives the whole matrix."""
+        return _centred(self.rows.all())
+
+
+@dataclass(frozen=True)
+class ScaledRows(Rows):
+    """Rows times one number each."""
+
+    rows: Rows
+    scale: Float[Tensor, "m"]
+
+    def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
+        """Gives the rows of the given features."""
+        return self.rows.take(ids) * self.scale[torch.as_tensor(ids, dtype=torch.long)][:, None]
+
+    def all(self) -> Float[Tensor, "m d"]:
+        """Gives the whole matrix."""
+        return self.rows.all() * self.scale[:, None]
+
+
+@dataclass(frozen=True)
 class FileRows(Rows):
     """Rows of one matrix of a safetensors file, read when asked for and not kept.
 
@@ -45,6 +76,8 @@ class FileRows(Rows):
         shape: (m, d).
         dtype: what the rows are converted to, whatever the file holds.
         device: where they are put.
+        transposed: the file holds the matrix as d × m, a column a feature.
+        part: of a matrix of three dimensions, which of the first.
     """
 
     path: Path
@@ -52,6 +85,8 @@ class FileRows(Rows):
     shape: tuple[int, int]
     dtype: torch.dtype
     device: torch.device
+    transposed: bool = False
+    part: int | None = None
 
     def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
         """Gives the rows of the given features; no other pages of the file are touched.
@@ -75,10 +110,18 @@ class FileRows(Rows):
     def _read(self, index: Tensor | slice) -> Tensor:
         try:
             with safe_open(self.path, framework="pt") as file:
-                rows = file.get_slice(self.key)[index].to(self.device, self.dtype)
+                stored = file.get_slice(self.key)
+                at = (slice(None), index) if self.transposed else (index,)
+                at = at if self.part is None else (self.part, *at)
+                rows = stored[at if len(at) > 1 else index]
         except (OSError, SafetensorError) as cause:
             raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
-        return finite(rows, self.path, self.key)
+        rows = rows.T if self.transposed else rows
+        return finite(rows.to(self.device, self.dtype), self.path, self.key)
+
+
+def _centred(rows: Tensor) -> Tensor:
+    return rows - rows.mean(dim=1, keepdim=True)
 
 
 def finite(tensor: Tensor, path: Path, key: str) -> Tensor:

@@ -99,18 +99,36 @@ def _carried(trace: Trace, writes: Writes) -> Iterator[tuple[str, float]]:
     stream = np.zeros((trace.n_positions, trace.width)) + writes.get(0, 0)
     for layer in range(trace.n_layers):
         middle = stream + _attend(trace, layer, stream) + writes.get(2 * layer + 1, 0)
-        seen = (stream if trace.parallel else middle) * trace.mlp.read_scale[layer][:, None]
+        into = stream if trace.parallel else middle
+        through = _pass(trace, layer, into)
+        if trace.on_stream(layer):
+            into = middle + through
+        seen = into * trace.mlp.read_scale[layer][:, None]
         for i in np.flatnonzero(trace.features.layer == layer):
             p = trace.features.position[i]
             terms = np.flatnonzero(trace.reads.feature == i)
             read = trace.reads.coefficient[terms] @ trace.vectors[trace.reads.vector[terms]]
             yield _name(trace, int(i)), float(read @ seen[p])
-        stream = middle + writes.get(2 * layer + 2, 0)
+        stream = np.zeros_like(middle) if trace.on_stream(layer) else middle + through
+        stream = stream + writes.get(2 * layer + 2, 0)
         if trace.mlp.skip is not None:
             stream = stream + (seen @ trace.mlp.skip[layer].T) * trace.mlp.write_scale[layer][:, None]
     for t, name in enumerate(trace.targets.names):
         if trace.targets.feature[t] < 0:
             yield name, float(trace.targets.vector[t] @ stream[trace.targets.position[t]])
+
+
+def _pass(trace: Trace, layer: int, stream: np.ndarray) -> np.ndarray:
+    """Gives what a held MLP adds for a given input stream, constants left out, neuron by neuron."""
+    out, held = np.zeros_like(stream), trace.passing
+    for u in [] if held is None else np.flatnonzero(held.layer == layer):
+        assert held is not None
+        for p in range(len(stream)):
+            for neuron in range(held.write.shape[2]):
+                parts = held.read[u, :, neuron] @ stream[p]
+                amount = float(held.coefficient[u, :, p, neuron] @ parts)
+                out[p] += amount * held.write[u, :, neuron]
+    return out
 
 
 def _attend(trace: Trace, layer: int, stream: np.ndarray) -> np.ndarray:

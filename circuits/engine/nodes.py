@@ -154,7 +154,7 @@ def _fill_features(columns: Columns, trace: Trace, where: NodeMap) -> None:
     features, rows = trace.features, where.feature
     places = zip(features.layer.tolist(), features.id.tolist(), features.position.tolist(), strict=True)
     gates = np.array(features.gates, dtype=object)[features.gate]
-    thresholded = np.isin(gates.astype(str), ("jumprelu", "topk"))
+    thresholded = np.isin(gates.astype(str), ("jumprelu", "topk", "abstopk"))
     values = {
         "node": [feature_name(*place) for place in places],
         "kind": "feature",

@@ -9,7 +9,7 @@ write. No autodiff, no query or key, no forward pass. Per target and layer the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 
@@ -28,13 +28,23 @@ UNROLLED_POSITIONS = 16
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class Passed:
+    """An MLP that no features replace, held still."""
+
+    write: Float[Array, "d M"]
+    read: Float[Array, "C M d"]
+    coefficient: Float[Array, "C m M"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Layer:
     """Device arrays of one layer, cut to the first m positions. Absent parts are None.
 
     `pattern` has both scales folded: write_scale[q] · pattern[q, k] · read_scale[k].
     `skip_scale` is read_scale · write_scale of the MLP. `block_position` is None where there is just
     one block for each position. Positions stand before targets everywhere, so that one position's
-    cotangents of all targets are contiguous.
+    cotangents of all targets are contiguous. `stream`: features sit on the stream after the block.
     """
 
     output: Float[Array, "d HR"] | None
@@ -47,6 +57,8 @@ class Layer:
     live: Float[Array, "B S"]
     mlp_bias: Float[Array, "m d"] | None
     attention_bias: Float[Array, "m d"] | None
+    passing: Passed | None
+    stream: bool = field(metadata={"static": True})
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class Operator:
         self._cut: tuple[int, Cut] | None = None
         self._lock = Lock()
         self._weights = [self._put_weights(layer) for layer in range(trace.n_layers)]
+        self._held = [self._put_held(layer) for layer in range(trace.n_layers)]
 
     def cut(self, positions: int) -> Cut:
         """Gives the arrays cut (or zero-padded) to the first `positions`.
@@ -131,6 +144,15 @@ class Operator:
             )
             value = attention.value[layer].reshape(-1, width)
         return self._put(output), self._put(value), self._put(None if skip is None else skip[layer])
+
+    def _put_held(self, layer: int) -> tuple[int, Array, Array] | None:
+        """Gives row, write and read of the layer's held MLP, or None."""
+        passing = self._trace.passing
+        if passing is None or layer not in passing.layer:
+            return None
+        row = int(np.flatnonzero(passing.layer == layer)[0])
+        put = (jax.device_put(part[row], self.device) for part in (passing.write, passing.read))
+        return (row, *put)
 
     def _make(self, m: int) -> Cut:
         sources, n = self._sources, self._trace.n_positions
@@ -163,7 +185,16 @@ class Operator:
             live=jax.device_put(_fit(sources.live[at], {0: count}), self.device),
             mlp_bias=mlp_bias,
             attention_bias=attention_bias,
+            passing=self._passing(at, m),
+            stream=trace.on_stream(at),
         )
+
+    def _passing(self, at: int, m: int) -> Passed | None:
+        held, passing = self._held[at], self._trace.passing
+        if held is None or passing is None:
+            return None
+        row, write, read = held
+        return Passed(write, read, jax.device_put(_fit(passing.coefficient[row], {1: m}), self.device))
 
     def _pattern(self, at: int, m: int) -> Float[np.ndarray, "K G m m"] | None:
         attention = self._trace.attention
@@ -211,11 +242,13 @@ def pull(
         target_layer: the layer whose features the targets are, or L for logits.
         parallel: attention stands beside the MLP, so a feature does not read its own layer's attention.
     """
-    own = None
-    if parallel or target_layer == len(cut.layers):
-        g = _start(reads, positions, m=cut.inputs.shape[1])
+    own, m = None, cut.inputs.shape[1]
+    if target_layer < len(cut.layers) and cut.layers[target_layer].stream:
+        g, own = _below(cut.layers[target_layer], _start(reads, positions, m=m), parallel=parallel)
+    elif parallel or target_layer == len(cut.layers):
+        g = _start(reads, positions, m=m)
     else:
-        g, own = _enter(cut.layers[target_layer], reads, positions, m=cut.inputs.shape[1])
+        g, own = _enter(cut.layers[target_layer], reads, positions, m=m)
     effects: list[LayerEffects] = []
     for layer in reversed(cut.layers[:target_layer]):
         g, found = _down(layer, g, parallel=parallel)
@@ -255,19 +288,38 @@ def _down(
     """Reads out one layer's sources and carries the cotangents to the residual stream below it."""
     read = g if layer.block_position is None else g[layer.block_position]
     blocks = jnp.einsum("btd,bsd->bts", read, layer.blocks)
-    skipped: Array | float = 0.0
-    if layer.skip is not None and layer.skip_scale is not None:
-        skipped = (g * layer.skip_scale[:, None, None]) @ layer.skip
-    middle = g if parallel else g + skipped
-    effects = LayerEffects(
+    # nothing passes beside features that are the stream
+    lower, bias = (jnp.zeros_like(g), None) if layer.stream else _below(layer, g, parallel=parallel)
+    return lower, LayerEffects(
         blocks=blocks,
         total=jnp.einsum("bts,bs->t", blocks, layer.live),
         magnitude=jnp.einsum("bts,bs->t", jnp.abs(blocks), layer.live),
         mlp_bias=_constant(g, layer.mlp_bias),
-        attention_bias=_constant(middle, layer.attention_bias),
+        attention_bias=jnp.zeros(g.shape[1], g.dtype) if bias is None else bias,
     )
+
+
+@partial(jax.jit, static_argnames=("parallel",))
+def _below(
+    layer: Layer, g: Float[Array, "m T d"], *, parallel: bool
+) -> tuple[Float[Array, "m T d"], Float[Array, "T"]]:
+    """Carries cotangents past what surrounds the features, and tells what attention's constants add."""
+    beside = _beside(layer, g)
+    middle = g if parallel else g + beside
     lower = middle + _attention(middle, layer)
-    return (lower + skipped if parallel else lower), effects
+    return (lower + beside if parallel else lower), _constant(middle, layer.attention_bias)
+
+
+def _beside(layer: Layer, g: Float[Array, "m T d"]) -> Float[Array, "m T d"] | float:
+    """Gives what the MLP's input receives by the skip connection or through a held MLP."""
+    beside: Array | float = 0.0
+    if layer.skip is not None and layer.skip_scale is not None:
+        beside = (g * layer.skip_scale[:, None, None]) @ layer.skip
+    if layer.passing is not None:
+        hidden = g @ layer.passing.write
+        for part in range(len(layer.passing.read)):
+            beside += (hidden * layer.passing.coefficient[part][:, None, :]) @ layer.passing.read[part]
+    return beside
 
 
 def _constant(g: Float[Array, "m T d"], written: Float[Array, "m d"] | None) -> Float[Array, "T"]:

@@ -15,7 +15,7 @@ from circuits.extraction.fold import Frozen
 from circuits.schema import GateName
 from circuits.trace import Features, Terms
 
-THRESHOLD_GATES: tuple[GateName, ...] = ("relu", "jumprelu", "topk")
+THRESHOLD_GATES: tuple[GateName, ...] = ("relu", "jumprelu", "topk", "abstopk")
 """Gates that are exactly off below a threshold; for the others no feature is dormant."""
 
 
@@ -24,16 +24,19 @@ class LayerRows:
     """The kept features of one layer. f occurrences of u features, e read and w write terms.
 
     Attributes:
+        layer: the layer.
         position: of each occurrence.
         place: of each occurrence in `ids`.
         ids: the features, ascending.
         encoding: its numbers are those of the occurrences only.
         bias: the part of each pre-activation that is not read from the stream.
-        reads: per term, u residual-space rows.
+        reads: per term, residual-space rows: u, or f where each occurrence has its own.
         coefficients: per term, f numbers, or None for 1.
-        writes: per term, the layer written to and u residual-space rows.
+        own_rows: whether `reads` has f rows rather than u.
+        writes: per term, the layer written to, u residual-space rows, and f numbers or None for 1.
     """
 
+    layer: int
     position: Int[Tensor, "f"]
     place: Int[Tensor, "f"]
     ids: Int[Tensor, "u"]
@@ -42,9 +45,10 @@ class LayerRows:
     threshold: Float[Tensor, "f"]
     gate: GateName
     bias: Float[Tensor, "f"]
-    reads: tuple[Float[Tensor, "u d"], ...]
+    reads: tuple[Float[Tensor, "_ d"], ...]
+    own_rows: bool
     coefficients: tuple[Float[Tensor, "f"] | None, ...]
-    writes: tuple[tuple[int, Float[Tensor, "u d"]], ...]
+    writes: tuple[tuple[int, Float[Tensor, "u d"], Float[Tensor, "f"] | None], ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def distance(encoding: Encoding) -> Float[Tensor, "n m"] | None:
     """Gives threshold - z, how far each feature is from turning on; None for gates without threshold."""
     if encoding.gate not in THRESHOLD_GATES:
         return None
-    z = encoding.pre_activation
+    z = encoding.pre_activation.abs() if encoding.gate == "abstopk" else encoding.pre_activation
     return -z if encoding.threshold is None else encoding.threshold - z
 
 
@@ -79,18 +83,20 @@ def collect(
     """
     position, feature = (part.contiguous() for part in kept.nonzero().T)
     ids, place = torch.unique(feature, return_inverse=True)
-    frame = frozen.read_frame(layer)
+    reader = frozen.reader(layer)
     bias = encoding.activation.new_zeros(len(position))
     reads, coefficients = [], []
     for term in frozen.dictionary.read_terms(layer, x):
-        rows = term.rows.take(ids)
-        still = frame.offset(rows) + (0 if term.bias is None else term.bias[ids])
+        rows, offset = reader.pull(term.rows.take(ids), place, position)
         times = None if term.coefficient is None else term.coefficient[position, feature]
-        bias += still[place] if times is None else still[place] * times
-        reads.append(frame.pull(rows))
+        bias += offset if times is None else offset * times
+        if term.bias is not None:
+            bias += term.bias[feature] if term.bias.ndim == 1 else term.bias[position, feature]
+        reads.append(rows)
         coefficients.append(times)
     threshold = encoding.threshold
     return LayerRows(
+        layer=layer,
         position=position,
         place=place,
         ids=ids,
@@ -100,10 +106,15 @@ def collect(
         gate=encoding.gate,
         bias=bias,
         reads=tuple(reads),
+        own_rows=reader.own_rows,
         coefficients=tuple(coefficients),
         writes=tuple(
-            (term.layer, frozen.write_frame(term.layer).push(term.rows.take(ids)))
-            for term in frozen.dictionary.write_terms(layer)
+            (
+                term.layer,
+                frozen.write_frame(term.layer).push(term.rows.take(ids)),
+                None if term.coefficient is None else term.coefficient[position],
+            )
+            for term in frozen.dictionary.write_terms(layer, x)
         ),
     )
 
@@ -111,9 +122,9 @@ def collect(
 def written(rows: LayerRows, n_positions: int) -> dict[int, Float[Tensor, "n d"]]:
     """Gives what the features write into each layer at their activations, before the write scale."""
     active = rows.activation.new_zeros(n_positions, len(rows.ids))
-    active[rows.position, rows.place] = rows.activation
     total: dict[int, Tensor] = {}
-    for layer, vectors in rows.writes:
+    for layer, vectors, times in rows.writes:
+        active[rows.position, rows.place] = rows.activation if times is None else rows.activation * times
         total[layer] = total.get(layer, 0) + active @ vectors
     return total
 
@@ -125,23 +136,25 @@ def join(layers: Sequence[LayerRows], width: int) -> Table:
     reads: list[tuple[np.ndarray, ...]] = []
     writes: list[tuple[np.ndarray, ...]] = []
     first_feature = first_vector = 0
-    for number, rows in enumerate(layers):
+    for rows in layers:
         feature = first_feature + np.arange(len(rows.position))
         place = array(rows.place)
         ones = np.ones(len(feature), dtype=array(rows.bias).dtype)
         for matrix, times in zip(rows.reads, rows.coefficients, strict=True):
-            at = np.full_like(feature, number)
-            reads.append((feature, first_vector + place, at, ones if times is None else array(times)))
+            at = np.full_like(feature, rows.layer)
+            which = np.arange(len(feature)) if rows.own_rows else place
+            reads.append((feature, first_vector + which, at, ones if times is None else array(times)))
             vectors.append(array(matrix))
             first_vector += len(matrix)
-        for layer, matrix in rows.writes:
-            writes.append((feature, first_vector + place, np.full_like(feature, layer), ones))
+        for layer, matrix, times in rows.writes:
+            at = np.full_like(feature, layer)
+            writes.append((feature, first_vector + place, at, ones if times is None else array(times)))
             vectors.append(array(matrix))
             first_vector += len(matrix)
         first_feature += len(feature)
     numbers = {name: _stack([array(getattr(rows, name)) for rows in layers]) for name in _FLOAT_COLUMNS}
     features = Features(
-        layer=_ints([np.full(len(rows.position), i) for i, rows in enumerate(layers)]),
+        layer=_ints([np.full(len(rows.position), rows.layer) for rows in layers]),
         position=_ints([array(rows.position) for rows in layers]),
         id=_ints([array(rows.ids[rows.place]) for rows in layers]),
         gate=_ints([np.full(len(rows.position), gates.index(rows.gate)) for rows in layers]).astype(np.int8),

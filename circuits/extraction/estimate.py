@@ -8,8 +8,9 @@ from typing import Final
 
 import torch
 
+from circuits.dictionaries.activations import AbsTopK, TopK
 from circuits.dictionaries.base import AbstractDictionary
-from circuits.dictionaries.transcoder import Transcoders
+from circuits.dictionaries.coders import Coders
 from circuits.errors import UsageError
 from circuits.extraction.extract import Extraction
 from circuits.extraction.select import ByAttribution, NormShare
@@ -92,11 +93,10 @@ def estimate(
     streams = L * n_tokens * d
     forward = b * (pattern + 3 * streams + 2 * n_tokens * v)
     maps = L * head_width * d * (groups + heads)
-    skip = L * d * d if dictionary.skip(0) is not None else 0
+    first, some = dictionary.layers[0], model.anatomy.embedding.new_ones(2, d)
+    skip = L * d * d if dictionary.skip(first) is not None else 0
     unique = min(features, L * dictionary.n_features)
-    terms = len(dictionary.write_terms(0)) + len(
-        dictionary.read_terms(0, model.anatomy.embedding.new_zeros(1, d))
-    )
+    terms = len(dictionary.write_terms(first, some)) + len(dictionary.read_terms(first, some))
     frozen = b * (pattern + maps + 3 * streams + skip + 2 * n_tokens * d + _TARGETS * d)
     columns = features * (4 * b + 13 + terms * (12 + b))
     trace = frozen + columns + b * terms * unique * d
@@ -123,14 +123,15 @@ def _features(
     dictionary: AbstractDictionary, n_tokens: int, settings: Extraction, active: int | None
 ) -> tuple[int, str]:
     """Gives the number of feature nodes, and in a sentence where it comes from."""
-    cells = n_tokens * dictionary.n_layers
+    cells = n_tokens * len(dictionary.layers)
     most = cells * dictionary.n_features
     neurons = dictionary.kind == "neurons"
     select = settings.select or (ByAttribution() if neurons else None)
     if isinstance(select, ByAttribution):
         return min(select.most, most), f"the {select.most} features of largest attribution"
-    if active is None and isinstance(dictionary, Transcoders) and dictionary.top_k is not None:
-        active = dictionary.top_k.k
+    if active is None and isinstance(dictionary, Coders):
+        activation = dictionary.coder(dictionary.layers[0]).activation
+        active = activation.k if isinstance(activation, TopK | AbsTopK) else None
     if active is None and neurons:
         active = dictionary.n_features
     share = select.share if isinstance(select, NormShare) else 1.0

@@ -14,14 +14,14 @@ from torch import Tensor
 from circuits.dictionaries.base import AbstractDictionary, Encoding
 from circuits.errors import UsageError
 from circuits.extraction.collect import LayerRows, Table, array, collect, distance, join, written
-from circuits.extraction.fold import Frozen
+from circuits.extraction.fold import Frozen, Through
 from circuits.extraction.lens import lens_labels
 from circuits.extraction.select import AllActive, ByAttribution, Chooser, Selection
 from circuits.extraction.targets import Aim, resolve
 from circuits.models.base import Model
 from circuits.models.forward import forward
 from circuits.prompt import Prompt
-from circuits.trace import Attention, Mlp, Targets, Trace
+from circuits.trace import Attention, Mlp, Passing, Targets, Trace
 
 Progress = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and of how much."""
@@ -100,6 +100,7 @@ def extract(
     n_kept = int((table.features.activation != 0).sum())
     exact = dictionary.kind == "neurons" and n_kept == layers.n_active
     anatomy, ids = model.anatomy, list(prompt.ids)
+    held = [(i, frozen.through(i)) for i in range(model.n_layers) if not frozen.replaces_mlp(i)]
     meta = _meta(frozen, aims, settings, table)
     meta["selection"] = {**_named(select), "kept": n_kept, "active": layers.n_active}
     trace = Trace(
@@ -109,8 +110,10 @@ def extract(
         position_embedding=(
             None if anatomy.position_embedding is None else array(anatomy.position_embedding[: len(ids)])
         ),
-        attention=_attention(frozen),
-        mlp=_mlp(frozen, None if exact else layers.unexplained),
+        attention=_attention(frozen, held),
+        mlp=_mlp(frozen, None if exact else layers.unexplained, held),
+        passing=_through(held),
+        stream=_stream(frozen),
         vectors=table.vectors,
         features=table.features,
         reads=table.reads,
@@ -130,11 +133,13 @@ def _sweep(
     frozen: Frozen, aims: Sequence[Aim], chooser: Chooser, margin: float | None, tell: Progress
 ) -> _Layers:
     """Gives the kept rows of every layer and what remains of each MLP's output without them."""
-    n_layers, n = frozen.model.n_layers, frozen.n_positions
-    unexplained = frozen.forward.mlp_out.clone()
-    gaps: list[Tensor] = []
-    rows, n_active = [], 0
-    for layer in range(n_layers):
+    covered, n = frozen.dictionary.layers, frozen.n_positions
+    unexplained = torch.zeros_like(frozen.forward.mlp_out)
+    gap = frozen.forward.mlp_scale.new_full((frozen.model.n_layers, n), torch.inf)
+    for layer in covered:
+        unexplained[layer] = frozen.after(layer) if frozen.on_stream else frozen.forward.mlp_out[layer]
+    rows, n_active, dormant = [], 0, True
+    for done, layer in enumerate(covered):
         x = frozen.inputs(layer)
         encoding = frozen.dictionary.encode(layer, x)
         kept = chooser(layer, encoding) | _near(encoding, margin)
@@ -144,13 +149,14 @@ def _sweep(
         rows.append(collect(frozen, layer, x, encoding, kept))
         n_active += int((encoding.activation != 0).sum())
         off = distance(encoding)
+        dormant = dormant and off is not None
         if off is not None:
-            gaps.append(off.masked_fill(kept | (encoding.activation != 0), torch.inf).amin(dim=1))
+            gap[layer] = off.masked_fill(kept | (encoding.activation != 0), torch.inf).amin(dim=1)
         for target, amount in written(rows[-1], n).items():
             unexplained[target] -= amount * frozen.write_frame(target).scale[:, None]
         _subtract_affine(frozen, layer, unexplained[layer])
-        tell("freeze layers", layer + 1, n_layers)
-    return _Layers(rows, unexplained, torch.stack(gaps) if len(gaps) == n_layers else None, n_active)
+        tell("freeze layers", done + 1, len(covered))
+    return _Layers(rows, unexplained, gap if dormant else None, n_active)
 
 
 def _near(encoding: Encoding, margin: float | None) -> Bool[Tensor, "n m"]:
@@ -172,27 +178,59 @@ def _subtract_affine(frozen: Frozen, layer: int, unexplained: Float[Tensor, "n d
         unexplained -= constant
 
 
-def _attention(frozen: Frozen) -> Attention:
+def _attention(frozen: Frozen, held: Sequence[Passed]) -> Attention:
+    """Gives the frozen attention; below features on the stream, its constants hold the MLP's too."""
     layers = [frozen.attention(layer) for layer in range(frozen.model.n_layers)]
+    constants = [layer.constant for layer in layers]
+    for layer, mlp in held:
+        if frozen.on_stream and layer in frozen.dictionary.layers:
+            attention = constants[layer]
+            constants[layer] = mlp.constant if attention is None else attention + mlp.constant
     return Attention(
         pattern=array(frozen.forward.pattern),
         value=_stacked([layer.value for layer in layers]),
         output=_stacked([layer.output for layer in layers]),
         read_scale=_stacked([layer.read_scale for layer in layers]),
         write_scale=_stacked([layer.write_scale for layer in layers]),
-        constant=_stacked_some([layer.constant for layer in layers]),
+        constant=_stacked_some(constants),
     )
 
 
-def _mlp(frozen: Frozen, error: Float[Tensor, "L n d"] | None) -> Mlp:
+def _mlp(frozen: Frozen, error: Float[Tensor, "L n d"] | None, held: Sequence[Passed]) -> Mlp:
     layers = range(frozen.model.n_layers)
+    replaced = [frozen.replaces_mlp(layer) for layer in layers]
+    one = torch.ones_like(frozen.forward.mlp_scale[0])
+    constants: dict[int, Tensor | None] = {layer: mlp.constant for layer, mlp in held}
+    constants |= {layer: frozen.constant(layer) for layer in frozen.dictionary.layers}
     return Mlp(
-        read_scale=_stacked([frozen.read_frame(layer).scale for layer in layers]),
-        write_scale=_stacked([frozen.write_frame(layer).scale for layer in layers]),
-        skip=_stacked_some([frozen.skip(layer) for layer in layers]),
-        constant=_stacked_some([frozen.constant(layer) for layer in layers]),
+        read_scale=_stacked([frozen.read_frame(i).scale if replaced[i] else one for i in layers]),
+        write_scale=_stacked([frozen.write_frame(i).scale if replaced[i] else one for i in layers]),
+        skip=_stacked_some([frozen.skip(i) if replaced[i] else None for i in layers]),
+        constant=_stacked_some([constants.get(layer) for layer in layers]),
         error=None if error is None else array(error),
     )
+
+
+Passed = tuple[int, Through]
+"""A layer and its MLP, where no features replace it."""
+
+
+def _through(held: Sequence[Passed]) -> Passing | None:
+    if not held:
+        return None
+    return Passing(
+        layer=np.array([layer for layer, _ in held], dtype=np.int32),
+        write=_stacked([mlp.write for _, mlp in held]),
+        read=_stacked([torch.stack(mlp.read) for _, mlp in held]),
+        coefficient=_stacked([torch.stack(mlp.coefficient) for _, mlp in held]),
+    )
+
+
+def _stream(frozen: Frozen) -> np.ndarray | None:
+    """Tells for each layer whether its features sit on the stream; None where nowhere."""
+    if not frozen.on_stream:
+        return None
+    return np.array([layer in frozen.dictionary.layers for layer in range(frozen.model.n_layers)])
 
 
 def _targets(aims: Sequence[Aim], table: Table) -> Targets:
@@ -233,6 +271,7 @@ def _meta(frozen: Frozen, aims: Sequence[Aim], settings: Extraction, table: Tabl
             "spec": dictionary.spec,
             "fingerprint": dictionary.fingerprint,
             "n_features": dictionary.n_features,
+            "layers": list(dictionary.layers),
             "read_site": dictionary.read_site,
             "write_site": dictionary.write_site,
         },

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits.dictionaries.base import Encoding
-from circuits.extraction.fold import FoldedAttention, Frame, Frozen
+from circuits.extraction.fold import FoldedAttention, Frozen
 from circuits.extraction.targets import Aim
 
 Step = Callable[[int, int], None]
@@ -37,9 +37,8 @@ class LayerAttribution:
 
 @dataclass(frozen=True)
 class _Reads:
-    """What the features of a layer read, folded: one row matrix and coefficient per term."""
+    """What the features of a layer read, at the read site: one row matrix and coefficient per term."""
 
-    frame: Frame
     rows: tuple[Float[Tensor, "u d"], ...]
     coefficients: tuple[Float[Tensor, "n u"] | None, ...]
 
@@ -58,21 +57,38 @@ def attributions(frozen: Frozen, aims: Sequence[Aim], step: Step | None = None) 
     gradient = frozen.forward.final.new_zeros(len(aims), n, d)
     for number, aim in enumerate(aims):
         gradient[number, aim.position] = aim.vector
-    writes_later = any(
-        term.layer != layer for layer in range(n_layers) for term in frozen.dictionary.write_terms(layer)
-    )
+    covered = frozen.dictionary.layers
     above: dict[int, Tensor] = {}
     for layer in reversed(range(n_layers)):
-        above = {**above, layer: gradient} if writes_later else {layer: gradient}
-        found, through = _features(frozen, aims, layer, above, weight)
+        above[layer] = gradient
+        found = None
+        if layer in covered:
+            found, through = _features(frozen, aims, layer, above, weight)
+            if frozen.on_stream:
+                gradient = through  # what lies below passes only through the features
+        if not frozen.replaces_mlp(layer):
+            through = _pass_back(frozen, layer, gradient)
         if frozen.model.anatomy.parallel:
             gradient = gradient + through + _attend_back(frozen, layer, gradient)
         else:
             middle = gradient + through
             gradient = middle + _attend_back(frozen, layer, middle)
+        if frozen.dictionary.kind != "clt":
+            above.clear()
         if step is not None:
             step(n_layers - layer, n_layers)
-        yield found
+        if found is not None:
+            yield found
+
+
+def _pass_back(frozen: Frozen, layer: int, gradient: Float[Tensor, "t n d"]) -> Float[Tensor, "t n d"]:
+    """Gives the gradient at the input of an MLP that passes, held."""
+    mlp = frozen.through(layer)
+    hidden = gradient @ mlp.write
+    return sum(
+        ((hidden * c) @ rows for c, rows in zip(mlp.coefficient, mlp.read, strict=True)),
+        start=torch.zeros_like(gradient),
+    )
 
 
 def active_ids(encoding: Encoding) -> Int[Tensor, "u"]:
@@ -93,11 +109,11 @@ def _features(
     a, z = encoding.activation[:, ids], encoding.pre_activation[:, ids]
     ratio = torch.where(z != 0, a / torch.where(z != 0, z, 1), 0)
     reads = _reads(frozen, layer, x, ids)
-    writes = [
-        (above[term.layer], frozen.write_frame(term.layer), term.rows.take(ids))
-        for term in frozen.dictionary.write_terms(layer)
-    ]
-    pushed = [(gradient, frame.scale, frame.push(rows)) for gradient, frame, rows in writes]
+    pushed = []
+    for term in frozen.dictionary.write_terms(layer, x):
+        frame = frozen.write_frame(term.layer)
+        scale = frame.scale if term.coefficient is None else frame.scale * term.coefficient
+        pushed.append((above[term.layer], scale, frame.push(term.rows.take(ids))))
     size = torch.empty_like(a)
     through = torch.zeros_like(above[layer])
     block = max(1, _BLOCK // max(1, len(aims) * len(ids)))
@@ -111,20 +127,29 @@ def _features(
         for rows, coefficient in zip(reads.rows, reads.coefficients, strict=True):
             through[:, part] += (felt if coefficient is None else felt * coefficient[part]) @ rows
     _start_at_features(aims, layer, ids, reads, through)
+    through = _read_back(frozen, layer, through)
     skip = frozen.skip(layer)
     if skip is not None:
-        through += (above[layer] * frozen.write_frame(layer).scale[:, None]) @ skip
-    return LayerAttribution(layer, ids, size), through * reads.frame.scale[:, None]
+        scale = frozen.write_frame(layer).scale * frozen.read_frame(layer).scale
+        through += (above[layer] * scale[:, None]) @ skip
+    return LayerAttribution(layer, ids, size), through
 
 
 def _reads(frozen: Frozen, layer: int, x: Float[Tensor, "n d"], ids: Int[Tensor, "u"]) -> _Reads:
-    frame = frozen.read_frame(layer)
     terms = frozen.dictionary.read_terms(layer, x)
     return _Reads(
-        frame,
-        tuple(frame.pull(term.rows.take(ids)) for term in terms),
+        tuple(term.rows.take(ids) for term in terms),
         tuple(None if term.coefficient is None else term.coefficient[:, ids] for term in terms),
     )
+
+
+def _read_back(frozen: Frozen, layer: int, gradient: Float[Tensor, "t n d"]) -> Float[Tensor, "t n d"]:
+    """Gives the gradient at the stream of a gradient at the read site."""
+    reader = frozen.reader(layer)
+    targets, n, d = gradient.shape
+    each = torch.arange(targets * n, device=gradient.device)
+    rows, _ = reader.pull(gradient.reshape(-1, d), each, each % n)
+    return rows.reshape(targets, n, d) * reader.frame.scale[:, None]
 
 
 def _start_at_features(

@@ -59,9 +59,10 @@ class NormShare:
     def _choose(self, frozen: Frozen, layer: int, encoding: Encoding) -> Bool[Tensor, "n m"]:
         ids = active_ids(encoding)
         squares = encoding.activation.new_zeros(frozen.n_positions, len(ids))
-        for term in frozen.dictionary.write_terms(layer):
+        for term in frozen.dictionary.write_terms(layer, frozen.inputs(layer)):
             frame = frozen.write_frame(term.layer)
-            squares += frame.push(term.rows.take(ids)).square().sum(dim=1) * frame.scale[:, None].square()
+            scale = frame.scale if term.coefficient is None else frame.scale * term.coefficient
+            squares += frame.push(term.rows.take(ids)).square().sum(dim=1) * scale[:, None].square()
         size = encoding.activation[:, ids].abs() * squares.sqrt()
         ordered = size.sort(dim=1, descending=True)
         before = ordered.values.double().cumsum(dim=1) - ordered.values.double()

@@ -150,10 +150,13 @@ def _feature_aim(frozen: Frozen, node: str) -> Aim:
     parsed = parse_feature(node)
     assert parsed is not None, "FeatureTarget has checked it"
     layer, feature, position = parsed
-    sizes = (frozen.dictionary.n_layers, frozen.dictionary.n_features, frozen.n_positions)
+    sizes = (frozen.model.n_layers, frozen.dictionary.n_features, frozen.n_positions)
     for what, given, size in zip(("layer", "feature", "position"), parsed, sizes, strict=True):
         if given >= size:
             raise NotFound(f"No {what} {given} for the target {node}: there are {size}, counted from 0.")
+    if layer not in frozen.dictionary.layers:
+        listed = ", ".join(map(str, frozen.dictionary.layers))
+        raise NotFound(f"{frozen.dictionary.spec} has no features in layer {layer}: it covers {listed}.")
     active = frozen.dictionary.encode(layer, frozen.inputs(layer)).activation != 0
     if not active[position, feature]:
         elsewhere = [feature_name(layer, feature, int(p)) for p in active[:, feature].nonzero()[:3, 0]]

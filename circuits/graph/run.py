@@ -192,6 +192,7 @@ _GATES: dict[str, Callable[[Array, Array], Array]] = {
     "relu": lambda z, _: jnp.maximum(z, 0),
     "jumprelu": lambda z, threshold: jnp.where(z > threshold, z, 0),
     "topk": lambda z, threshold: jnp.where(z > threshold, z, 0),
+    "abstopk": lambda z, threshold: jnp.where(jnp.abs(z) > threshold, z, 0),
     "gelu": lambda z, _: jax.nn.gelu(z, approximate=False),
     "gelu_tanh": lambda z, _: jax.nn.gelu(z, approximate=True),
     "silu": lambda z, _: jax.nn.silu(z),

@@ -31,10 +31,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from circuits.dictionaries.activations import Activation, JumpReLU, ReLU, TopK
 from circuits.dictionaries.base import ReadSite, WriteSite
+from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
+from circuits.dictionaries.hints import Hints
 from circuits.dictionaries.rows import FileRows, finite
-from circuits.dictionaries.transcoder import TopK, TranscoderLayer, Transcoders, TranscoderSettings
-from circuits.errors import Incompatible, InvalidFile
+from circuits.errors import Incompatible, InvalidFile, UsageError
 from circuits.files import atomic
 from circuits.models.base import Model
 
@@ -48,7 +50,7 @@ READ_HOOKS: Final[Mapping[str, ReadSite]] = {
 }
 WRITE_HOOKS: Final[Mapping[str, WriteSite]] = {
     "mlp.hook_out": "mlp_out",
-    "hook_mlp_out": "residual",  # TransformerLens: after a post-norm, where there is one
+    "hook_mlp_out": "mlp_added",  # TransformerLens: after a post-norm, where there is one
 }
 _HANDLED = {
     "model_kind",
@@ -75,7 +77,7 @@ def recognises(path: Path) -> bool:
     return any("W_enc" in _shapes(file) for file in sorted(path.glob("*.safetensors"))[:1])
 
 
-def load(path: Path, model: Model) -> Transcoders:
+def load(path: Path, model: Model, hints: Hints) -> Coders:
     """Gives the transcoders of a directory; encoder and decoder stay on disk.
 
     Weights of any float type are computed with in the model's type.
@@ -84,29 +86,34 @@ def load(path: Path, model: Model) -> Transcoders:
         InvalidFile: a missing layer or key, an unknown key or setting, shapes that do not agree,
             NaN, or a truncated file.
         Incompatible: a hook that is not known, or a kind of dictionary that is not this one.
+        UsageError: a hint that the directory itself answers.
     """
+    hints.refuse(NAME, path)
     config = _read_config(path)
     _check_config(path, config)
     files = _layer_files(path, config)
     read = READ_HOOKS[config["feature_input_hook"]]
     if read == "mlp_in_no_gain" and model.anatomy.layers[0].mlp_norm.kind == "layer":
         read = "mlp_in"
-    settings = TranscoderSettings(
+    top_k = _top_k(path, config)
+    settings = CoderSettings(
+        kind="transcoder",
         read_site=read,
         write_site=WRITE_HOOKS[config["feature_output_hook"]],
-        top_k=_top_k(path, config),
         fingerprint=_fingerprint(config, files),
         spec=str(path),
     )
-    return Transcoders([_layer(file, model.anatomy.embedding) for file in files], settings)
+    like = model.anatomy.embedding
+    return Coders([_layer(number, file, top_k, like) for number, file in enumerate(files)], settings)
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, hints: Hints) -> dict[str, Any]:
     """Gives what a directory holds, as far as it can be told without the model: JSON-compatible.
 
     Raises:
-        InvalidFile, Incompatible: as `load`.
+        InvalidFile, Incompatible, UsageError: as `load`.
     """
+    hints.refuse(NAME, path)
     config = _read_config(path)
     _check_config(path, config)
     files = _layer_files(path, config)
@@ -134,8 +141,8 @@ def describe(path: Path) -> dict[str, Any]:
 
 def save_transcoders(
     path: Path,
-    layers: Sequence[TranscoderLayer],
-    settings: TranscoderSettings | None = None,
+    layers: Sequence[CoderLayer],
+    settings: CoderSettings | None = None,
     *,
     overwrite: bool = False,
 ) -> None:
@@ -144,21 +151,26 @@ def save_transcoders(
     Args:
         path: the directory to make.
         layers: the weights, first layer to last.
-        settings: where they read and write, and top-k; the MLP's own input and output unless given.
+        settings: where they read and write; the MLP's own input and output unless given.
         overwrite: replace what stands there.
 
     Raises:
         OutputExists: `path` exists and `overwrite` is false.
+        UsageError: the layers cannot be said in this layout.
         WriteFailed: the file system refused.
     """
-    settings = settings or TranscoderSettings()
+    settings = settings or CoderSettings()
     config: dict[str, Any] = {
         "model_kind": "transcoder_set",
         "feature_input_hook": next(h for h, site in READ_HOOKS.items() if site == settings.read_site),
         "feature_output_hook": next(h for h, site in WRITE_HOOKS.items() if site == settings.write_site),
     }
-    if settings.top_k is not None:
-        config |= {"activation": "topk", "k": settings.top_k.k, "relu": settings.top_k.relu}
+    top_k = {layer.activation for layer in layers if isinstance(layer.activation, TopK)}
+    if top_k:
+        if len(top_k) > 1 or not all(isinstance(layer.activation, TopK) for layer in layers):
+            raise UsageError("This layout has one activation for all layers, but these differ.")
+        (only,) = top_k
+        config |= {"activation": "topk", "k": only.k, "relu": only.relu}
     with atomic(path, directory=True, overwrite=overwrite) as temporary:
         for number, layer in enumerate(layers):
             try:
@@ -168,15 +180,20 @@ def save_transcoders(
         (temporary / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def _tensors(layer: TranscoderLayer) -> dict[str, Tensor]:
+def _tensors(layer: CoderLayer) -> dict[str, Tensor]:
+    ((into, decoder),) = layer.decoders or ((None, None),)
+    if decoder is None or into != layer.layer or layer.norm is not None:
+        raise UsageError(f"The coder of layer {layer.layer} writes elsewhere or normalises: no transcoder.")
     tensors = {
         "W_enc": layer.encoder.all(),
-        "W_dec": layer.decoder.all(),
+        "W_dec": decoder.all(),
         "b_enc": layer.encoder_bias,
         "b_dec": layer.decoder_bias,
     }
-    if layer.threshold is not None:
-        tensors[_THRESHOLD] = layer.threshold
+    if isinstance(layer.activation, JumpReLU):
+        tensors[_THRESHOLD] = layer.activation.threshold
+    elif not isinstance(layer.activation, ReLU | TopK):
+        raise UsageError(f"{type(layer.activation).__name__} cannot be said in this layout.")
     if layer.skip is not None:
         tensors["W_skip"] = layer.skip.all()
     return {key: tensor.contiguous().clone() for key, tensor in tensors.items()}
@@ -291,7 +308,7 @@ def _check_shapes(file: Path, found: Mapping[str, tuple[tuple[int, ...], str]]) 
     return m, d
 
 
-def _layer(file: Path, like: Tensor) -> TranscoderLayer:
+def _layer(number: int, file: Path, top_k: TopK | None, like: Tensor) -> CoderLayer:
     """Gives one file's weights in the type and place of `like`."""
     found = _shapes(file)
     m, d = _check_shapes(file, found)
@@ -301,12 +318,18 @@ def _layer(file: Path, like: Tensor) -> TranscoderLayer:
             for key in ("b_enc", "b_dec", _THRESHOLD)
             if key in found
         }
-    return TranscoderLayer(
+    activation: Activation = ReLU() if top_k is None else top_k
+    if _THRESHOLD in small:
+        if top_k is not None:
+            raise InvalidFile(f"{file} has thresholds and top-k at once: leave one of them out.")
+        activation = JumpReLU(small[_THRESHOLD])
+    return CoderLayer(
+        layer=number,
         encoder=FileRows(file, "W_enc", (m, d), like.dtype, like.device),
         encoder_bias=small["b_enc"],
-        decoder=FileRows(file, "W_dec", (m, d), like.dtype, like.device),
+        decoders=((number, FileRows(file, "W_dec", (m, d), like.dtype, like.device)),),
         decoder_bias=small["b_dec"],
-        threshold=small.get(_THRESHOLD),
+        activation=activation,
         skip=FileRows(file, "W_skip", (d, d), like.dtype, like.device) if "W_skip" in found else None,
     )
 
