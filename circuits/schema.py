@@ -8,7 +8,8 @@ A **node name** is the only identity a node has, in memory, on disk and on the c
 ``pos@3``          the learned positional embedding at position 3
 ``err12@7``        what the dictionary left unexplained of MLP 12 at position 7
 ``bias:own``       each target's own constant (encoder bias, unembedding bias, norm bias)
-``bias:attn12``    constants written by attention 12 (value, output and norm biases)
+``bias:attn12``    constants written by attention 12 (value, output and norm biases), and by a
+                   held MLP 12 that is not in ``bias:mlp12``
 ``bias:mlp12``     constants written by MLP 12 (decoder or output bias)
 ``rest``           the incoming edges too small to be kept, summed
 ``logit:Austin``   a target: a logit, a difference of logits, any weighting of logits

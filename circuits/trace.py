@@ -20,8 +20,8 @@ patterns are constants of this prompt, so everything but the gates is linear::
     target_t  = target.bias_t + target.vector_t · r(L, target.position_t)
 
 An MLP that no feature replaces may pass, held still: with u the entry of passing.layer that is l,
-through(l, p) = passing.write[u] Σ_c (passing.coefficient[u,c,p] ⊙ (passing.read[u,c] in)), where `in` is
-mid(l, p), or r(l, p) if `parallel`; it is 0 for all other layers.
+through(l, p) = passing.write[u] Σ_c (passing.coefficient[u,c,p] ⊙ (passing.read[u,c] in)) +
+passing.constant[u,p], where `in` is mid(l, p), or r(l, p) if `parallel`; it is 0 for all other layers.
 
 Features may also sit on the stream itself, after a block (`stream[l]`; residual SAEs). They, their errors
 and their constant *are* the stream then; what came from below passes only through them::
@@ -54,7 +54,8 @@ attention.write_scale °        L n              scale of the norm after attenti
 attention.constant °           L n d            what attention's biases write [0]
 mlp.read_scale °               L n              scale of the norm the features read through [1]
 mlp.write_scale °              L n              scale of the norm after the MLP [1]
-mlp.skip °                     L d d            skip connection: skip[l] @ x, gains folded [none]
+mlp.skip °                     L d d            skip connection: skip[l] @ x, gains folded; not where
+                                                features sit on the stream [none]
 mlp.constant °                 L n d            what the MLP's or dictionary's biases write [0]
 error °                        L n d            MLP output neither features, skip nor constant [none]
 stream °                       L (uint8)        1 where features sit on the stream after the block [0]
@@ -63,6 +64,7 @@ passing.write                  U d M            neurons to residual
 passing.read                   U C M d          residual to neurons
 passing.coefficient            U C n M          what multiplies each neuron at each position, all scales
                                                 of norms before and after folded
+passing.constant °             U n d            what its biases write: part of the node bias:attn [0]
 vectors                        V d              residual-space directions, norm gain and centring folded
 feature.layer, .position, .id  F                where a feature is, and its number in the dictionary
 feature.activation             F                a, 0 if the feature is off on this prompt (dormant)
@@ -138,6 +140,7 @@ class Passing:
     write: Float[np.ndarray, "U d M"]
     read: Float[np.ndarray, "U C M d"]
     coefficient: Float[np.ndarray, "U C n M"]
+    constant: Float[np.ndarray, "U n d"] | None = None
 
 
 @dataclass(frozen=True)

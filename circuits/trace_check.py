@@ -43,6 +43,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "passing.write": Key("U d M", may_be_absent=True),
     "passing.read": Key("U C M d", may_be_absent=True),
     "passing.coefficient": Key("U C n M", may_be_absent=True),
+    "passing.constant": Key("U n d", may_be_absent=True),
     "vectors": Key("V d"),
     "feature.layer": Key("F", integer=True),
     "feature.position": Key("F", integer=True),
@@ -264,18 +265,19 @@ def _check_places(arrays: Arrays) -> None:
 
 
 def _check_stream(arrays: Arrays) -> None:
-    """Features on the stream write there only, and no layer passes twice."""
+    """Features on the stream write there, no others do, and no layer passes twice."""
     if len(np.unique(arrays.get("passing.layer", np.zeros(0)))) != len(arrays.get("passing.layer", ())):
         raise InvalidFile(f"passing.layer names a layer twice: {arrays['passing.layer'].tolist()}.")
     if "stream" not in arrays:
         return
     own = arrays["feature.layer"][arrays["write.feature"]]
-    bad = (arrays.get("write.layer", own) != own) & (arrays["stream"][own] == 1)
+    into = arrays.get("write.layer", own)
+    bad = (into != own) & ((arrays["stream"][own] == 1) | (arrays["stream"][into] == 1))
     if bad.any():
         row = int(np.argmax(bad))
         raise InvalidFile(
-            f"write.layer[{row}] is another than its feature's own layer {own[row]}, whose features sit on"
-            " the stream."
+            f"write.layer[{row}] leads from layer {own[row]} to layer {into[row]}: features on the stream"
+            " write into their own layer, and no others do."
         )
 
 

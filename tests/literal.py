@@ -68,7 +68,7 @@ def run_trace(trace: Trace, masks: Mapping[str, float] | None = None, *, frozen:
     for layer in range(n_layers):
         mid = r + _attention(trace, layer, r, on(f"bias:attn{layer}"))
         read_scale = trace.mlp.read_scale[layer].astype(float)
-        through = _through(trace, layer, r if trace.parallel else mid)
+        through = _through(trace, layer, r if trace.parallel else mid, on(f"bias:attn{layer}"))
         below = r if trace.parallel else mid
         on_stream = trace.stream is not None and bool(trace.stream[layer])
         x = (mid + through if on_stream else below) * read_scale[:, None]
@@ -81,7 +81,7 @@ def run_trace(trace: Trace, masks: Mapping[str, float] | None = None, *, frozen:
                 a[i] = on(_name(trace, i)) * (float(f.activation[i]) if frozen else live)
             if (i, layer) in write:
                 out[p] += a[i] * write[i, layer]
-        if trace.mlp.skip is not None:
+        if trace.mlp.skip is not None and not on_stream:
             for p in range(n):
                 out[p] += trace.mlp.skip[layer].astype(float) @ x[p]
         passed = np.zeros((n, d)) if on_stream else mid + through
@@ -104,11 +104,12 @@ def _embeddings(trace: Trace, on: Callable[[str], float]) -> np.ndarray:
     return r
 
 
-def _through(trace: Trace, layer: int, r: np.ndarray) -> np.ndarray:
+def _through(trace: Trace, layer: int, r: np.ndarray, bias: float) -> np.ndarray:
     out = np.zeros_like(r)
     held = trace.passing
     for u in range(0 if held is None else len(held.layer)):
         if held.layer[u] == layer:
+            out += 0 if held.constant is None else bias * held.constant[u].astype(float)
             for c in range(held.read.shape[1]):
                 seen = r @ held.read[u, c].astype(float).T
                 out += (seen * held.coefficient[u, c]) @ held.write[u].astype(float).T
@@ -131,7 +132,8 @@ def source_names(trace: Trace) -> list[str]:
     names = [f"tok@{p}" for p in n] + ["bias:own"]
     if trace.position_embedding is not None:
         names += [f"pos@{p}" for p in n]
-    if trace.attention is not None and trace.attention.constant is not None:
+    attention = trace.attention is not None and trace.attention.constant is not None
+    if attention or (trace.passing is not None and trace.passing.constant is not None):
         names += [f"bias:attn{layer}" for layer in n_layers]
     if trace.mlp.constant is not None:
         names += [f"bias:mlp{layer}" for layer in n_layers]

@@ -15,9 +15,9 @@ from literal import gate, run_trace
 from circuits.graph.graph import Graph
 from circuits.prompt import Prompt
 from circuits.schema import GATES, NODE_SCHEMA, feature_name
-from circuits.trace import Attention, Features, Mlp, Targets, Terms, Trace
+from circuits.trace import Attention, Features, Mlp, Passing, Targets, Terms, Trace
 
-THRESHOLDED = ("jumprelu", "topk")
+THRESHOLDED = ("jumprelu", "topk", "abstopk")
 OPTIONAL = ("position", "attention", "attention_constant", "skip", "constant", "error", "scales", "bias")
 """Parts of a trace that may be left out; `random_trace` takes those to leave out as `without`."""
 
@@ -36,6 +36,8 @@ def random_trace(
     dormant: bool = True,
     gates: tuple[str, ...] = ("relu",),
     feature_target: bool = False,
+    passing: tuple[int, ...] = (),
+    stream: tuple[int, ...] = (),
     without: frozenset[str] | set[str] = frozenset(),
     dtype: type[np.floating] = np.float64,
 ) -> Trace:
@@ -45,6 +47,7 @@ def random_trace(
     rows, or are left out (and `dormant_gap` says by how much they were off) if not `dormant`. Each
     feature reads by one or two terms; `cross_layer` lets it write into all later layers too. Two
     logit targets, the first at the last position; `feature_target` adds one feature as a third.
+    `passing` names layers whose MLP passes, held; `stream` those whose features sit on the stream.
     """
     rng = np.random.default_rng(seed)
 
@@ -81,6 +84,18 @@ def random_trace(
     rows, reads, writes, vectors = _random_features(
         rng, (layers, n, features, d), gates, cross_layer, "bias" not in without, dtype
     )
+    if stream:  # features on the stream write there, and nobody else does
+        into = np.isin(writes.layer, stream) | np.isin(rows.layer[writes.feature], stream)
+        stay = ~into | (writes.layer == rows.layer[writes.feature])
+        columns = (writes.feature, writes.vector, writes.layer, writes.coefficient)
+        writes = Terms(*(column[stay] for column in columns))
+    held = Passing(
+        layer=np.array(passing, np.int32),
+        write=normal(len(passing), d, 5, scale=5**-0.5),
+        read=normal(len(passing), 2, 5, d, scale=d**-0.5),
+        coefficient=normal(len(passing), 2, n, 5, scale=0.5),
+        constant=maybe("attention_constant", len(passing), n, d),
+    )
     targets = Targets(
         names=("logit: one", "logit: two"),
         vector=normal(2, d),
@@ -103,6 +118,8 @@ def random_trace(
         writes=writes,
         targets=_with_feature(targets, rows, rng) if feature_target and len(rows) else targets,
         parallel=parallel,
+        passing=held if passing else None,
+        stream=np.isin(np.arange(layers), stream) if stream else None,
         labels={feature_name(0, 0, 0): "a label"} if len(rows) else {},
         meta={"seed": seed},
     )
@@ -188,7 +205,9 @@ def _settled(draft: Trace, dtype: type[np.floating], *, dormant: bool) -> Trace:
     keep[targets.feature[targets.feature >= 0]] = True
     gap = np.full((trace.n_layers, trace.n_positions), np.inf, dtype)
     off = ~keep
-    np.minimum.at(gap, (rows.layer[off], rows.position[off]), (rows.threshold - rows.pre_activation)[off])
+    two_sided = np.array([rows.gates[g] == "abstopk" for g in rows.gate], bool)
+    z = np.where(two_sided, np.abs(rows.pre_activation), rows.pre_activation)
+    np.minimum.at(gap, (rows.layer[off], rows.position[off]), (rows.threshold - z)[off])
     row = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int32)
     arrays = {k: v[keep] for k, v in vars(rows).items() if isinstance(v, np.ndarray)}
     return replace(
@@ -210,11 +229,11 @@ def _terms_of(terms: Terms, keep: np.ndarray, row: np.ndarray) -> Terms:
 @st.composite
 def traces(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Trace:
     """A small valid trace: any parts left out, any gates, serial or parallel, cross-layer or not."""
-    groups = draw(st.integers(1, 2))
+    groups, layers = draw(st.integers(1, 2)), draw(st.integers(1, 3))
     settings = {
         "n": draw(st.integers(1, 3)),
         "d": draw(st.integers(2, 6)),
-        "layers": draw(st.integers(1, 3)),
+        "layers": layers,
         "heads": groups * draw(st.integers(1, 2)),
         "groups": groups,
         "features": draw(st.integers(0, 3)),
@@ -223,6 +242,8 @@ def traces(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Trace:
         "dormant": draw(st.booleans()),
         "gates": tuple(draw(st.lists(st.sampled_from(GATES), min_size=1, max_size=3, unique=True))),
         "feature_target": draw(st.booleans()),
+        "passing": tuple(sorted(draw(st.sets(st.integers(0, layers - 1))))),
+        "stream": tuple(sorted(draw(st.sets(st.integers(0, layers - 1))))),
         "without": draw(st.sets(st.sampled_from(OPTIONAL))),
         "dtype": dtype or draw(st.sampled_from([np.float32, np.float64])),
     }

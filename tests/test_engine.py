@@ -27,6 +27,11 @@ EVERY_PART = {
     "parallel, no skip": {"parallel": True, "without": {"skip"}},
     "past the unrolled positions": {"n": 19, "layers": 2, "features": 3},
     "one token": {"n": 1},
+    "MLPs that pass": {"passing": (0, 2), "gates": ("abstopk",)},
+    "parallel, MLPs that pass": {"passing": (1,), "parallel": True},
+    "features on the stream": {"stream": (1,), "passing": (0, 1, 2)},
+    "parallel, features on the stream": {"stream": (0, 2), "passing": (0, 1), "parallel": True},
+    "on the stream, bare": {"stream": (1,), "without": {"attention", "constant", "error"}},
     "one head, one group": {"heads": 1, "groups": 1},
 }
 

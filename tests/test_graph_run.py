@@ -116,6 +116,7 @@ FORMULAS = {
     "relu": lambda z, t: np.clip(z, 0, None),
     "jumprelu": lambda z, t: z * (z > t),
     "topk": lambda z, t: z * (z > t),
+    "abstopk": lambda z, t: z * (np.abs(z) > t),
     "gelu": lambda z, t: z / 2 * (1 + erf(z / np.sqrt(2))),
     "gelu_tanh": lambda z, t: z / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),
     "silu": lambda z, t: z * expit(z),

@@ -175,7 +175,7 @@ class EdgeStore:
         effects, members, where = batch.effects, batch.chunk.members, self.where
         size = len(members)
         yield where.own, self.trace.targets.bias[members] if logits else self.trace.features.bias[members]
-        if self.trace.attention is not None and self.trace.attention.constant is not None:
+        if (where.attention_bias >= 0).any():
             if effects.own_attention_bias is not None:
                 own = np.asarray(effects.own_attention_bias)[:size]
                 yield int(where.attention_bias[batch.chunk.layer]), own

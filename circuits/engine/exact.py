@@ -56,8 +56,8 @@ def _targets(trace: Trace) -> Iterator[tuple[str, int]]:
 
 
 Writes = dict[int, np.ndarray]
-"""What one source adds to the stream: into the input under 0, after attention of layer l under 2l + 1,
-after its MLP under 2l + 2; each an array n × d."""
+"""What one source adds to the stream: into the input under 0, after attention of layer l under 3l + 1,
+after its held MLP under 3l + 2, with its features under 3l + 3; each an array n × d."""
 
 
 def _sources(trace: Trace) -> Iterator[tuple[str, Writes]]:
@@ -74,33 +74,41 @@ def _sources(trace: Trace) -> Iterator[tuple[str, Writes]]:
         if trace.position_embedding is not None:
             yield f"pos@{p}", {0: only(p, trace.position_embedding[p])}
     for layer in range(trace.n_layers):
-        if trace.attention is not None and trace.attention.constant is not None:
-            yield f"bias:attn{layer}", {2 * layer + 1: trace.attention.constant[layer].astype(float)}
-        if trace.mlp.constant is not None:
-            yield f"bias:mlp{layer}", {2 * layer + 2: trace.mlp.constant[layer].astype(float)}
+        yield from _constants(trace, layer)
         if trace.mlp.error is not None:
             for p in range(n):
-                yield f"err{layer}@{p}", {2 * layer + 2: only(p, trace.mlp.error[layer, p])}
+                yield f"err{layer}@{p}", {3 * layer + 3: only(p, trace.mlp.error[layer, p])}
     for i in range(len(trace.features)):
         p, activation = int(trace.features.position[i]), float(trace.features.activation[i])
         writes: Writes = {}
         for e in np.flatnonzero(trace.writes.feature == i):
             layer = int(trace.writes.layer[e])
             amount = activation * float(trace.writes.coefficient[e]) * float(trace.mlp.write_scale[layer, p])
-            at = 2 * layer + 2
+            at = 3 * layer + 3
             writes[at] = writes.get(at, np.zeros((n, d))) + only(
                 p, amount * trace.vectors[trace.writes.vector[e]].astype(float)
             )
         yield _name(trace, i), writes
 
 
+def _constants(trace: Trace, layer: int) -> Iterator[tuple[str, Writes]]:
+    """Gives what the biases of one layer add."""
+    if trace.attention is not None and trace.attention.constant is not None:
+        yield f"bias:attn{layer}", {3 * layer + 1: trace.attention.constant[layer].astype(float)}
+    if trace.passing is not None and trace.passing.constant is not None:
+        for u in np.flatnonzero(trace.passing.layer == layer):
+            yield f"bias:attn{layer}", {3 * layer + 2: trace.passing.constant[u].astype(float)}
+    if trace.mlp.constant is not None:
+        yield f"bias:mlp{layer}", {3 * layer + 3: trace.mlp.constant[layer].astype(float)}
+
+
 def _carried(trace: Trace, writes: Writes) -> Iterator[tuple[str, float]]:
     """Gives what every target reads of the given writes, and of nothing else."""
     stream = np.zeros((trace.n_positions, trace.width)) + writes.get(0, 0)
     for layer in range(trace.n_layers):
-        middle = stream + _attend(trace, layer, stream) + writes.get(2 * layer + 1, 0)
+        middle = stream + _attend(trace, layer, stream) + writes.get(3 * layer + 1, 0)
         into = stream if trace.parallel else middle
-        through = _pass(trace, layer, into)
+        through = _pass(trace, layer, into) + writes.get(3 * layer + 2, 0)
         if trace.on_stream(layer):
             into = middle + through
         seen = into * trace.mlp.read_scale[layer][:, None]
@@ -110,8 +118,8 @@ def _carried(trace: Trace, writes: Writes) -> Iterator[tuple[str, float]]:
             read = trace.reads.coefficient[terms] @ trace.vectors[trace.reads.vector[terms]]
             yield _name(trace, int(i)), float(read @ seen[p])
         stream = np.zeros_like(middle) if trace.on_stream(layer) else middle + through
-        stream = stream + writes.get(2 * layer + 2, 0)
-        if trace.mlp.skip is not None:
+        stream = stream + writes.get(3 * layer + 3, 0)
+        if trace.mlp.skip is not None and not trace.on_stream(layer):
             stream = stream + (seen @ trace.mlp.skip[layer].T) * trace.mlp.write_scale[layer][:, None]
     for t, name in enumerate(trace.targets.names):
         if trace.targets.feature[t] < 0:

@@ -27,7 +27,8 @@ class NodeMap:
         position: row of each positional embedding, n (all -1 without them).
         own: row of `bias:own`.
         rest: row of `rest`.
-        attention_bias: row of each layer's `bias:attn`, L.
+        attention_bias: row of each layer's `bias:attn`, L; it also stands for what a held MLP's
+            biases write before features on the stream.
         mlp_bias: row of each layer's `bias:mlp`, L.
         error: row of each error node, L n.
         feature: row of each feature of the trace, F.
@@ -50,7 +51,9 @@ class NodeMap:
     def of(cls, trace: Trace) -> NodeMap:
         """Gives the rows of all nodes of a trace."""
         n, layers, features = trace.n_positions, trace.n_layers, trace.features
-        attention_constant = trace.attention is not None and trace.attention.constant is not None
+        attention_constant = (trace.attention is not None and trace.attention.constant is not None) or (
+            trace.passing is not None and trace.passing.constant is not None
+        )
         token = np.arange(n)
         position = np.arange(n, 2 * n) if trace.position_embedding is not None else np.full(n, -1)
         own = int(max(token.max(), position.max())) + 1

@@ -34,6 +34,7 @@ class Passed:
     write: Float[Array, "d M"]
     read: Float[Array, "C M d"]
     coefficient: Float[Array, "C m M"]
+    constant: Float[Array, "m d"] | None
 
 
 @jax.tree_util.register_dataclass
@@ -166,6 +167,7 @@ class Operator:
     def _layer(self, at: int, m: int, count: int, *, aligned: bool) -> Layer:
         trace, sources, put = self._trace, self._sources, self._put
         output, value, skip = self._weights[at]
+        skip = None if trace.on_stream(at) else skip
         position = _fit(sources.block_position[at], {0: count})
         seen = position < m
         scale = trace.mlp.read_scale[at] * trace.mlp.write_scale[at]
@@ -194,7 +196,9 @@ class Operator:
         if held is None or passing is None:
             return None
         row, write, read = held
-        return Passed(write, read, jax.device_put(_fit(passing.coefficient[row], {1: m}), self.device))
+        constant = None if passing.constant is None else _fit(passing.constant[row], {0: m})
+        coefficient = jax.device_put(_fit(passing.coefficient[row], {1: m}), self.device)
+        return Passed(write, read, coefficient, self._put(constant))
 
     def _pattern(self, at: int, m: int) -> Float[np.ndarray, "K G m m"] | None:
         attention = self._trace.attention
@@ -250,9 +254,14 @@ def pull(
     else:
         g, own = _enter(cut.layers[target_layer], reads, positions, m=m)
     effects: list[LayerEffects] = []
+    reached = True
     for layer in reversed(cut.layers[:target_layer]):
-        g, found = _down(layer, g, parallel=parallel)
+        if reached:
+            g, found = _down(layer, g, parallel=parallel)
+        else:
+            found = _nothing(layer, len(reads))
         effects.append(found)
+        reached = reached and not layer.stream  # nothing passes beside features that are the stream
     return Effects(tuple(reversed(effects)), own, _read_inputs(g, cut.inputs))
 
 
@@ -288,7 +297,6 @@ def _down(
     """Reads out one layer's sources and carries the cotangents to the residual stream below it."""
     read = g if layer.block_position is None else g[layer.block_position]
     blocks = jnp.einsum("btd,bsd->bts", read, layer.blocks)
-    # nothing passes beside features that are the stream
     lower, bias = (jnp.zeros_like(g), None) if layer.stream else _below(layer, g, parallel=parallel)
     return lower, LayerEffects(
         blocks=blocks,
@@ -303,11 +311,21 @@ def _down(
 def _below(
     layer: Layer, g: Float[Array, "m T d"], *, parallel: bool
 ) -> tuple[Float[Array, "m T d"], Float[Array, "T"]]:
-    """Carries cotangents past what surrounds the features, and tells what attention's constants add."""
+    """Carries cotangents past what surrounds the features, and tells what the constants there add."""
     beside = _beside(layer, g)
     middle = g if parallel else g + beside
     lower = middle + _attention(middle, layer)
-    return (lower + beside if parallel else lower), _constant(middle, layer.attention_bias)
+    bias = _constant(middle, layer.attention_bias)
+    if layer.passing is not None:
+        bias += _constant(g, layer.passing.constant)
+    return (lower + beside if parallel else lower), bias
+
+
+def _nothing(layer: Layer, targets: int) -> LayerEffects:
+    """Gives the effects of a layer that the targets cannot see."""
+    blocks, size, _ = layer.blocks.shape
+    none = jnp.zeros(targets, layer.blocks.dtype)
+    return LayerEffects(jnp.zeros((blocks, targets, size), none.dtype), none, none, none, none)
 
 
 def _beside(layer: Layer, g: Float[Array, "m T d"]) -> Float[Array, "m T d"] | float:

@@ -110,9 +110,9 @@ def extract(
         position_embedding=(
             None if anatomy.position_embedding is None else array(anatomy.position_embedding[: len(ids)])
         ),
-        attention=_attention(frozen, held),
+        attention=_attention(frozen),
         mlp=_mlp(frozen, None if exact else layers.unexplained, held),
-        passing=_through(held),
+        passing=_through(frozen, held),
         stream=_stream(frozen),
         vectors=table.vectors,
         features=table.features,
@@ -178,21 +178,15 @@ def _subtract_affine(frozen: Frozen, layer: int, unexplained: Float[Tensor, "n d
         unexplained -= constant
 
 
-def _attention(frozen: Frozen, held: Sequence[Passed]) -> Attention:
-    """Gives the frozen attention; below features on the stream, its constants hold the MLP's too."""
+def _attention(frozen: Frozen) -> Attention:
     layers = [frozen.attention(layer) for layer in range(frozen.model.n_layers)]
-    constants = [layer.constant for layer in layers]
-    for layer, mlp in held:
-        if frozen.on_stream and layer in frozen.dictionary.layers:
-            attention = constants[layer]
-            constants[layer] = mlp.constant if attention is None else attention + mlp.constant
     return Attention(
         pattern=array(frozen.forward.pattern),
         value=_stacked([layer.value for layer in layers]),
         output=_stacked([layer.output for layer in layers]),
         read_scale=_stacked([layer.read_scale for layer in layers]),
         write_scale=_stacked([layer.write_scale for layer in layers]),
-        constant=_stacked_some(constants),
+        constant=_stacked_some([layer.constant for layer in layers]),
     )
 
 
@@ -215,14 +209,17 @@ Passed = tuple[int, Through]
 """A layer and its MLP, where no features replace it."""
 
 
-def _through(held: Sequence[Passed]) -> Passing | None:
+def _through(frozen: Frozen, held: Sequence[Passed]) -> Passing | None:
     if not held:
         return None
+    below = [frozen.on_stream and layer in frozen.dictionary.layers for layer, _ in held]
+    constants = [mlp.constant if here else None for (_, mlp), here in zip(held, below, strict=True)]
     return Passing(
         layer=np.array([layer for layer, _ in held], dtype=np.int32),
         write=_stacked([mlp.write for _, mlp in held]),
         read=_stacked([torch.stack(mlp.read) for _, mlp in held]),
         coefficient=_stacked([torch.stack(mlp.coefficient) for _, mlp in held]),
+        constant=_stacked_some(constants),
     )
 
 
