@@ -58,7 +58,7 @@ mlp.skip °                     L d d            skip connection: skip[l] @ x, g
                                                 features sit on the stream [none]
 mlp.constant °                 L n d            what the MLP's or dictionary's biases write [0]
 error °                        L n d            MLP output neither features, skip nor constant [none]
-stream °                       L (uint8)        1 where features sit on the stream after the block [0]
+stream °                       L (int8)         1 where features sit on the stream after the block [0]
 passing.layer °                U                layers whose MLP passes, held, ascending [none]
 passing.write                  U d M            neurons to residual
 passing.read                   U C M d          residual to neurons
