@@ -271,7 +271,7 @@ def test_the_table_of_keys_is_the_docstrings(tmp_path: Path) -> None:
     assert {k: v for k, v in documented.items() if k not in together} == {
         k: v for k, v in ours.items() if k not in together
     }
-    assert {k: documented[k][0] for k in attention} == {k: ours[k][0] for k in attention}
+    assert {k: documented[k][0] for k in together} == {k: ours[k][0] for k in together}
 
 
 def test_the_literal_forward_agrees_with_the_trace_and_masks_reach_it() -> None:

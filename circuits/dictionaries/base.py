@@ -15,13 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.models.base import Model
+from circuits.models.sites import Site
 from circuits.schema import GateName
 
-ReadSite = Literal["mlp_in", "mlp_in_no_gain", "residual", "mlp_out", "mlp_added", "block_out"]
-"""Where features read. `mlp_in`: what the MLP receives, norm applied; `mlp_in_no_gain`: the same before
-the norm's gain and bias ("ln2.hook_normalized" of TransformerLens); `residual`: the stream before that
-norm; `mlp_out`: the MLP's own output; `mlp_added`: the same after a post-norm, as it is added to the
-stream; `block_out`: the stream after the block. Where a model has no post-norm, `mlp_out` and
+ReadSite = Site
+"""Where features read: see `circuits.models.sites`. Where a model has no post-norm, `mlp_out` and
 `mlp_added` are the same."""
 
 WriteSite = Literal["mlp_out", "mlp_added", "block_out"]

@@ -1,0 +1,1 @@
+"""Training dictionaries (torch): activations, one fast step, a loop that resumes, and metrics."""

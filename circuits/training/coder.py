@@ -1,0 +1,258 @@
+"""The weights under training, and one step's loss and gradients.
+
+A coder reads x, normalised to zero mean and unit mean square over tokens, and is to give y, normalised
+alike (`Scaling`); on saving, both are folded into the weights. The loss is the mean over tokens of the
+squared error summed over the width, and every decoder row has norm 1 (Bricken et al. 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits.training.kernels import (
+    Sparse,
+    decode,
+    encode_batch_top_k,
+    encode_top_k,
+    value_gradient,
+    weight_gradient,
+)
+from circuits.training.settings import Training
+
+AUXILIARY = 1 / 32
+"""Weight of the dead features' loss (Gao et al. 2024)."""
+
+_SMOOTHING = 0.99
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The affine map x ↦ (x - mean) / scale to zero mean and unit mean square."""
+
+    mean: Float[Tensor, "d"]
+    scale: float
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n d"]) -> Scaling:
+        """Gives the scaling of a sample."""
+        mean = x.mean(0)
+        return cls(mean, float((x - mean).square().mean().sqrt()) or 1.0)
+
+    def apply(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Gives the normalised values."""
+        return (x - self.mean) / self.scale
+
+
+@dataclass
+class Weights:
+    """The coder of one layer, updated in place. m features, width d, w = d times the layers written to.
+
+    Attributes:
+        layer: the layer.
+        encoder, encoder_bias, decoder, decoder_bias, skip: the parameters; `decoder_bias` and `skip` are
+            of the layer's own output.
+        idle: tokens since each feature was last active.
+        threshold: of BatchTopK, the smoothed least activation of a batch, below 0 before the first step;
+            of JumpReLU, a parameter, one number a feature.
+    """
+
+    layer: int
+    encoder: Float[Tensor, "m d"]
+    encoder_bias: Float[Tensor, "m"]
+    decoder: Float[Tensor, "m w"]
+    decoder_bias: Float[Tensor, "d"]
+    skip: Float[Tensor, "d d"] | None
+    idle: Int[Tensor, "m"]
+    threshold: Float[Tensor, "_"]
+
+    @property
+    def jumps(self) -> bool:
+        """Tells whether thresholds are trained."""
+        return len(self.threshold) == len(self.encoder_bias)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Gives what the optimiser changes, by name."""
+        named = {
+            "encoder": self.encoder,
+            "encoder_bias": self.encoder_bias,
+            "decoder": self.decoder,
+            "decoder_bias": self.decoder_bias,
+        }
+        named |= {} if self.skip is None else {"skip": self.skip}
+        return {**named, "threshold": self.threshold} if self.jumps else named
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Gives what is kept besides."""
+        return {"idle": self.idle} if self.jumps else {"idle": self.idle, "threshold": self.threshold}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a step tells of one layer, all over the batch.
+
+    Attributes:
+        loss: mean squared error, summed over the width.
+        fvu: fraction of variance unexplained, Σ|y - ŷ|² / Σ|y - mean|².
+        l0: active features a token.
+        dead: share of features not active for `dead_after` tokens.
+    """
+
+    loss: float
+    fvu: float
+    l0: float
+    dead: float
+
+
+def initial(settings: Training, layer: int, width: int, reaches: int) -> Weights:
+    """Gives random weights; SAEs begin with encoder = decoder, transcoders with the same directions.
+
+    Args:
+        settings: of the run.
+        layer: the layer.
+        width: d.
+        reaches: layers written to.
+    """
+    dice = torch.Generator().manual_seed(settings.seed * 7919 + layer)
+    m = settings.features
+    decoder = torch.randn(m, width * reaches, generator=dice)
+    decoder /= decoder.norm(dim=1, keepdim=True)
+    encoder = torch.randn(m, width, generator=dice) if settings.kind != "sae" else decoder.clone()
+    encoder /= encoder.norm(dim=1, keepdim=True)
+    return Weights(
+        layer=layer,
+        encoder=encoder.contiguous(),
+        encoder_bias=torch.zeros(m),
+        decoder=decoder,
+        decoder_bias=torch.zeros(width),
+        skip=torch.zeros(width, width) if settings.skip else None,
+        idle=torch.zeros(m, dtype=torch.long),
+        threshold=_thresholds(settings),
+    )
+
+
+def _thresholds(settings: Training) -> Float[Tensor, "_"]:
+    if settings.activation != "jumprelu":
+        return torch.full((1,), -1.0)
+    # unit rows read normalised inputs: pre-activations begin about normal, so that k features are on
+    share = torch.full((settings.features,), 1 - settings.k / settings.features, dtype=torch.float64)
+    least: Tensor = torch.special.ndtri(share)
+    return least.float()
+
+
+def encode(weights: Weights, x: Float[Tensor, "n d"], settings: Training) -> Sparse:
+    """Gives the features active on a batch."""
+    if settings.activation == "batchtopk":
+        return encode_batch_top_k(x, weights.encoder, weights.encoder_bias, settings.k)
+    half = settings.precision == "bfloat16"
+    return encode_top_k(x, weights.encoder, weights.encoder_bias, settings.k, half=half)
+
+
+@torch.no_grad()
+def step(
+    coders: Sequence[Weights],
+    xs: Sequence[Float[Tensor, "n d"]],
+    ys: Sequence[Float[Tensor, "n d"]],
+    settings: Training,
+) -> list[Told]:
+    """Sets every parameter's gradient and gives what happened, layer by layer.
+
+    Args:
+        coders: of one or several layers; of a CLT, all, in order: each writes into its own layer's y
+            and all later ones. Others write into their own.
+        xs: what each reads, normalised.
+        ys: what each layer is to give, normalised.
+        settings: of the run.
+    """
+    n, d = xs[0].shape
+    outs = [w.decoder_bias.expand(n, d).clone() for w in coders]
+    for i, (w, x) in enumerate(zip(coders, xs, strict=True)):
+        if w.skip is not None:
+            outs[i] += x @ w.skip.T
+    actives = []
+    for i, (w, x) in enumerate(zip(coders, xs, strict=True)):
+        active = encode(w, x, settings)
+        actives.append(active)
+        for j, part in enumerate(torch.split(decode(active, w.decoder), d, dim=1)):
+            outs[i + j] += part
+    told, felt = [], []
+    for w, out, y, active in zip(coders, outs, ys, actives, strict=True):
+        rest = out.sub_(y)
+        error = float(rest.square().sum())
+        told.append(_told(w, error, y, active, settings))
+        felt.append(rest)
+    for i, (w, x, active) in enumerate(zip(coders, xs, actives, strict=True)):
+        reaches = w.decoder.shape[1] // d
+        gradient = felt[i] if reaches == 1 else torch.cat(felt[i : i + reaches], dim=1)
+        _backward(w, x, gradient * (2 / n), active)
+        if w.skip is not None:
+            w.skip.grad = (felt[i] * (2 / n)).T @ x
+        w.decoder_bias.grad = felt[i].sum(0) * (2 / n)
+        if settings.auxiliary:
+            _revive(w, x, -gradient, settings)
+    return told
+
+
+def _backward(w: Weights, x: Float[Tensor, "n d"], gradient: Float[Tensor, "n w"], active: Sparse) -> None:
+    """Sets the gradients of encoder and decoder, given the gradient at the output."""
+    m = len(w.encoder_bias)
+    at_value = value_gradient(active, w.decoder, gradient)
+    w.decoder.grad = weight_gradient(active, active.value, gradient, m)
+    w.encoder.grad = weight_gradient(active, at_value, x, m)
+    w.encoder_bias.grad = torch.zeros(m).index_add_(0, active.feature, at_value)
+
+
+def _revive(w: Weights, x: Float[Tensor, "n d"], rest: Float[Tensor, "n w"], settings: Training) -> None:
+    """Adds the gradients of AuxK: the dead features that fire most are to give what the others left."""
+    dead = (w.idle > settings.dead_after).nonzero()[:, 0]
+    k = min(settings.auxiliary, len(dead) - 1)
+    if k < 1:
+        return
+    encoder, bias, decoder = w.encoder[dead], w.encoder_bias[dead], w.decoder[dead]
+    active = encode_top_k(x, encoder, bias, k)
+    # dead features try for a scaled copy of the error: the loss is relative, as in Gao et al.
+    scale = AUXILIARY * 2 / len(x)
+    gradient = (decode(active, decoder) - rest) * scale
+    at_value = value_gradient(active, decoder, gradient)
+    assert w.decoder.grad is not None
+    assert w.encoder.grad is not None
+    assert w.encoder_bias.grad is not None
+    w.decoder.grad[dead] += weight_gradient(active, active.value, gradient, len(dead))
+    w.encoder.grad[dead] += weight_gradient(active, at_value, x, len(dead))
+    w.encoder_bias.grad.index_add_(0, dead[active.feature], at_value)
+
+
+def _told(w: Weights, error: float, y: Float[Tensor, "n d"], active: Sparse, settings: Training) -> Told:
+    """Gives a layer's numbers, and keeps count of idle features and of the least activation."""
+    n = len(y)
+    on = active.value > 0
+    w.idle += n
+    w.idle[active.feature[on]] = 0
+    if settings.activation == "batchtopk" and bool(on.any()):
+        least = active.value[on].min()
+        w.threshold.copy_(least if w.threshold < 0 else _SMOOTHING * w.threshold + (1 - _SMOOTHING) * least)
+    spread = float((y - y.mean(0)).square().sum())
+    return Told(
+        loss=error / n,
+        fvu=error / spread if spread else float("nan"),
+        l0=float(on.sum()) / n,
+        dead=float((w.idle > settings.dead_after).float().mean()),
+    )
+
+
+@torch.no_grad()
+def project(w: Weights) -> None:
+    """Takes out of the decoder's gradient what would change the rows' norms (Bricken et al. 2023)."""
+    assert w.decoder.grad is not None
+    along = (w.decoder.grad * w.decoder).sum(dim=1, keepdim=True)
+    w.decoder.grad.addcmul_(along, w.decoder, value=-1)
+
+
+@torch.no_grad()
+def renormalise(w: Weights) -> None:
+    """Sets the norm of every decoder row to 1."""
+    w.decoder /= w.decoder.norm(dim=1, keepdim=True).clamp_min(1e-8)

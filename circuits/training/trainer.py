@@ -1,0 +1,278 @@
+"""The loop: batches in, steps, progress, checkpoints, and a dictionary out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuits.dictionaries.activations import Activation, JumpReLU, TopK
+from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
+from circuits.dictionaries.rows import DenseRows
+from circuits.errors import CircuitsError, UsageError
+from circuits.models.base import Model
+from circuits.training.activations import Activations, Batch
+from circuits.training.checkpoint import Checkpoint
+from circuits.training.coder import Scaling, Told, Weights, initial, project, renormalise, step
+from circuits.training.jumprelu import jump_step
+from circuits.training.settings import Training
+from circuits.training.tokens import Sequences
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        told: of each layer, the last step's numbers.
+        tokens_per_second: since the run was started or resumed.
+    """
+
+    step: int
+    steps: int
+    told: tuple[Told, ...]
+    tokens_per_second: float
+
+
+Listener = Callable[[Progress], None]
+
+
+class Trainer:
+    """One run of training, which may be stopped at any step and resumed to the same end.
+
+    Args:
+        model: whose activations to learn from.
+        sequences: the tokens.
+        settings: what decides the result.
+        directory: where checkpoints stand; None keeps none.
+
+    Raises:
+        UsageError: layers the model does not have, a CLT of some layers only, or less than one batch.
+        Incompatible, InvalidFile: the checkpoint there is of another run, or broken.
+    """
+
+    def __init__(
+        self, model: Model, sequences: Sequences, settings: Training, directory: Path | None = None
+    ) -> None:
+        _check(model, settings)
+        self.model = model
+        self.settings = settings
+        self._directory = directory
+        places = dict.fromkeys(
+            (layer, site) for layer in settings.layers for site in (settings.read_site, settings.write_site)
+        )
+        self._source = Activations(model, sequences, tuple(places), settings.batch, settings.seed)
+        self._run = {
+            "settings": settings.as_json(),
+            "model": model.fingerprint,
+            "tokens": _fingerprint(sequences),
+        }
+        found = None if directory is None else Checkpoint.load(directory, self._run)
+        self.done = 0 if found is None else found.step
+        self._scalings = self._scale(self._source.at(0)) if found is None else _scalings(found)
+        last = settings.layers[-1] + 1
+        self.coders = tuple(
+            initial(settings, layer, model.width, last - layer if settings.kind == "clt" else 1)
+            for layer in settings.layers
+        )
+        self._optimiser = torch.optim.Adam(self._parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
+        if found is None:
+            self._begin(self._source.at(0))
+        else:
+            self._restore(found)
+
+    def train(
+        self, listen: Listener | None = None, *, every: float = 120.0, steps: int | None = None
+    ) -> None:
+        """Takes all remaining steps, or `steps` of them.
+
+        Args:
+            listen: told after every step.
+            every: seconds between checkpoints; one is also left when the run ends or is interrupted.
+            steps: at most this many.
+
+        Raises:
+            CircuitsError: the loss is no number any more.
+        """
+        first, began, saved = self.done, time.monotonic(), time.monotonic()
+        until = self.settings.steps if steps is None else min(self.settings.steps, self.done + steps)
+        try:
+            while self.done < until:
+                told = self._step(self._source.at(self.done))
+                self.done += 1
+                now = time.monotonic()
+                speed = (self.done - first) * self.settings.batch / max(now - began, 1e-9)
+                if listen is not None:
+                    listen(Progress(self.done, self.settings.steps, tuple(told), speed))
+                if now - saved > every:
+                    self.save()
+                    saved = time.monotonic()
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        """Writes a checkpoint, if the run keeps any."""
+        if self._directory is None:
+            return
+        tensors: dict[str, Tensor] = {}
+        for w in self.coders:
+            for name, tensor in {**w.parameters(), **w.buffers()}.items():
+                tensors[f"{w.layer}.{name}"] = tensor
+        for number, state in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+        for (layer, site), scaling in self._scalings.items():
+            tensors[f"mean.{layer}.{site}"] = scaling.mean
+            tensors[f"scale.{layer}.{site}"] = torch.tensor([scaling.scale], dtype=torch.float64)
+        Checkpoint(self.done, self._run, tensors).save(self._directory)
+
+    def dictionary(self) -> Coders:
+        """Gives the dictionary as it stands, scalings folded into its weights."""
+        settings = self.settings
+        kind = CoderSettings(
+            kind=settings.kind,
+            read_site=settings.read_site,
+            write_site=settings.write_site,
+            fingerprint="",
+            spec="the trained dictionary",
+        )
+        return Coders([self._folded(w) for w in self.coders], kind)
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for w in self.coders for p in w.parameters().values()]
+
+    def _scale(self, batch: Batch) -> dict[tuple[int, str], Scaling]:
+        return {place: Scaling.of(values) for place, values in batch.items()}
+
+    def _inputs(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+        """Gives what each layer reads and is to give, normalised."""
+        scaled = {place: self._scalings[place].apply(values) for place, values in batch.items()}
+        read, write = self.settings.read_site, self.settings.write_site
+        return (
+            [scaled[layer, read] for layer in self.settings.layers],
+            [scaled[layer, write] for layer in self.settings.layers],
+        )
+
+    def _begin(self, batch: Batch) -> None:
+        """Begins a transcoder's encoder and decoder where linear regression would: no feature starts dead."""
+        if self.settings.kind == "sae":
+            return
+        xs, ys = self._inputs(batch)
+        for w, x, y in zip(self.coders, xs, ys, strict=True):
+            # the ridge regression of y on x turns what features read into what they write
+            gram = x.T @ x + 1e-2 * len(x) * torch.eye(x.shape[1])
+            best = torch.linalg.solve(gram, x.T @ y)
+            d = x.shape[1]
+            w.decoder[:, :d] = w.encoder @ best
+            w.decoder[:, d:] *= w.decoder[:, :d].norm(dim=1, keepdim=True) * 0.1
+            renormalise(w)
+
+    def _step(self, batch: Batch) -> list[Told]:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.settings.rate_at(self.done)
+        xs, ys = self._inputs(batch)
+        if self.settings.activation == "jumprelu":
+            told = [jump_step(w, x, y, self.settings) for w, x, y in zip(self.coders, xs, ys, strict=True)]
+        elif self.settings.kind == "clt":
+            told = step(self.coders, xs, ys, self.settings)
+        else:
+            told = [
+                step([w], [x], [y], self.settings)[0] for w, x, y in zip(self.coders, xs, ys, strict=True)
+            ]
+        bad = [w.layer for w, t in zip(self.coders, told, strict=True) if not np.isfinite(t.loss)]
+        if bad:
+            raise CircuitsError(
+                f"The loss of layer {bad[0]} is no number at step {self.done}: try a smaller --rate"
+                f" than {self.settings.rate_at(self.done):.2g}."
+            )
+        for w in self.coders:
+            project(w)
+        self._optimiser.step()
+        for w in self.coders:
+            renormalise(w)
+        return told
+
+    def _restore(self, found: Checkpoint) -> None:
+        for w in self.coders:
+            for name, tensor in {**w.parameters(), **w.buffers()}.items():
+                tensor.copy_(found.tensors[f"{w.layer}.{name}"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in found.tensors.items():
+            if key.startswith("optimiser."):
+                _, number, name = key.split(".", 2)
+                state.setdefault(int(number), {})[name] = tensor.clone()
+        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
+
+    def _folded(self, w: Weights) -> CoderLayer:
+        """Gives one layer's weights in the model's own units: x' = (x - mean)/scale undone on both sides."""
+        settings, d = self.settings, self.model.width
+        read = self._scalings[w.layer, settings.read_site]
+        write = {layer: self._scalings[layer, settings.write_site] for layer in settings.layers}
+        own = write[w.layer]
+        encoder = w.encoder / read.scale
+        bias = w.decoder_bias * own.scale + own.mean
+        skip = None if w.skip is None else w.skip * (own.scale / read.scale)
+        if skip is not None:
+            bias = bias - skip @ read.mean
+        into = settings.layers[settings.layers.index(w.layer) :] if settings.kind == "clt" else (w.layer,)
+        parts = torch.split(w.decoder, d, dim=1)
+        return CoderLayer(
+            layer=w.layer,
+            encoder=DenseRows(encoder),
+            encoder_bias=w.encoder_bias - encoder @ read.mean,
+            decoders=tuple((to, DenseRows(p * write[to].scale)) for to, p in zip(into, parts, strict=True)),
+            decoder_bias=bias,
+            activation=_activation(w, settings),
+            skip=None if skip is None else DenseRows(skip),
+        )
+
+
+def _activation(w: Weights, settings: Training) -> Activation:
+    if settings.activation == "topk":
+        return TopK(settings.k, relu=True)
+    if settings.activation == "batchtopk":
+        return JumpReLU(w.threshold.clamp(min=0).expand(settings.features).clone())
+    return JumpReLU(w.threshold.clamp(min=0))
+
+
+def _check(model: Model, settings: Training) -> None:
+    outside = [layer for layer in settings.layers if layer >= model.n_layers]
+    if outside:
+        raise UsageError(f"No layer {outside[0]} in {model.name}: it has layers 0 to {model.n_layers - 1}.")
+    if settings.kind == "clt" and len(settings.layers) != model.n_layers:
+        raise UsageError(
+            f"A CLT writes into all later layers: train all {model.n_layers} layers of {model.name},"
+            f" not {len(settings.layers)}."
+        )
+
+
+def _scalings(found: Checkpoint) -> dict[tuple[int, Any], Scaling]:
+    places = [key.split(".")[1:] for key in found.tensors if key.startswith("mean.")]
+    return {
+        (int(layer), site): Scaling(
+            found.tensors[f"mean.{layer}.{site}"].clone(), float(found.tensors[f"scale.{layer}.{site}"])
+        )
+        for layer, site in places
+    }
+
+
+def _fingerprint(sequences: Sequences) -> str:
+    import hashlib
+
+    return hashlib.sha256(np.ascontiguousarray(sequences.ids).tobytes()).hexdigest()[:16]
+
+
+def losses(told: Sequence[Told]) -> tuple[float, float, float]:
+    """Gives mean FVU, L0 and dead share over the layers."""
+    return (
+        float(np.mean([t.fvu for t in told])),
+        float(np.mean([t.l0 for t in told])),
+        float(np.mean([t.dead for t in told])),
+    )
