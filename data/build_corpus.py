@@ -31,6 +31,7 @@ UNMERGED: Final = ("encoded", "dna")  # random strings would fill the vocabulary
 
 
 def main() -> None:
+    """Builds everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     work = parser.parse_args().work

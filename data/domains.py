@@ -16,11 +16,39 @@ CUT: Final = 2500
 """Long texts are cut into documents of this many characters."""
 
 NAMES: Final = (
-    "Mary John Tom Anna James Lucy Peter Sarah David Emma Paul Alice Mark Jane Simon Kate Martin Laura"
-    " Henry Rose Daniel Helen Adam Ruth Michael Susan Robert Grace Andrew Julia"
-).split()
-PLACES: Final = "store park school station market library garden office".split()
-THINGS: Final = "drink book ring letter ball flower key basket".split()
+    "Mary",
+    "John",
+    "Tom",
+    "Anna",
+    "James",
+    "Lucy",
+    "Peter",
+    "Sarah",
+    "David",
+    "Emma",
+    "Paul",
+    "Alice",
+    "Mark",
+    "Jane",
+    "Simon",
+    "Kate",
+    "Martin",
+    "Laura",
+    "Henry",
+    "Rose",
+    "Daniel",
+    "Helen",
+    "Adam",
+    "Ruth",
+    "Michael",
+    "Susan",
+    "Robert",
+    "Grace",
+    "Andrew",
+    "Julia",
+)
+PLACES: Final = ("store", "park", "school", "station", "market", "library", "garden", "office")
+THINGS: Final = ("drink", "book", "ring", "letter", "ball", "flower", "key", "basket")
 
 
 def scripture(place: Path) -> list[str]:

@@ -218,7 +218,7 @@ def questions(world: Gazetteer) -> dict[str, list[Question]]:
         region, split = world.regions[world.cities[city]], world.split(city)
         where = f"the {region.kind} containing {city}"
         asked.setdefault(f"city to {region.kind}", []).append(
-            (f"{city} is a city in the {region.kind} of", f" {region.name}", "")
+            (f"Q: In which {region.kind} is {city}? A:", f" {region.name}", "")
         )
         asked.setdefault(f"city to {region.kind} to capital", []).append(
             (f"The capital of {where} is", f" {region.capital}", split)

@@ -70,6 +70,7 @@ class Settings:
 
 
 def main() -> None:
+    """Trains, resumes, or exports."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--tokens", type=int, default=Settings.tokens)
@@ -89,7 +90,7 @@ def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
     """Gives a model with random weights."""
     torch.manual_seed(seed)
     config = LlamaConfig(vocab_size=vocabulary, bos_token_id=0, eos_token_id=0, **SHAPE)
-    config._attn_implementation = "sdpa"  # noqa: SLF001 - no public way before the first call
+    config._attn_implementation = "sdpa"  # no public way before the first call
     return LlamaForCausalLM(config)
 
 

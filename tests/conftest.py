@@ -3,6 +3,6 @@
 from jaxtyping import install_import_hook
 
 # By room: beartype cannot read polars' schema types, which `circuits.schema` names.
-ROOMS = ("trace", "trace_io", "graph", "models", "dictionaries", "extraction", "engine", "query")
+ROOMS = ("trace", "trace_io", "graph", "models", "dictionaries", "extraction", "training", "engine", "query")
 
 install_import_hook([f"circuits.{room}" for room in ROOMS], "typecheck.check")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from circuits.errors import InvalidFile, NotFound, UsageError
@@ -24,7 +24,7 @@ class Sequences:
         source: what they were read from, for messages and records.
     """
 
-    ids: Int[np.ndarray, "m n"]
+    ids: Integer[np.ndarray, "m n"]
     source: str
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ def load_sequences(path: Path, model: Model, length: int = 128) -> Sequences:
     return Sequences(np.concatenate([head, rows], axis=1), str(path))
 
 
-def _stored(path: Path) -> Int[np.ndarray, "t"]:
+def _stored(path: Path) -> Integer[np.ndarray, "t"]:
     try:
         loaded = np.load(path, allow_pickle=False)
         parts = [loaded] if isinstance(loaded, np.ndarray) else [loaded[name] for name in sorted(loaded)]
@@ -88,7 +88,7 @@ def _stored(path: Path) -> Int[np.ndarray, "t"]:
     return np.concatenate([part.reshape(-1) for part in parts])
 
 
-def _tokenised(path: Path, model: Model) -> Int[np.ndarray, "t"]:
+def _tokenised(path: Path, model: Model) -> Integer[np.ndarray, "t"]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as cause:

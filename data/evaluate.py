@@ -1,0 +1,117 @@
+"""Measures the bundled model: two-hop accuracy by hold-out, and loss by domain against n-gram baselines.
+
+    python data/evaluate.py WORK data/toy/model     # WORK as build_corpus.py left it; about a minute
+
+writes `metrics.json` beside the model and prints it as a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from geography import Gazetteer, Region, questions
+from scipy.stats import binomtest
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+LENGTH = 128
+HELD_OUT_TOKENS = 8192  # of each domain, at most
+
+
+def main() -> None:
+    """Measures, writes and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("model", type=Path)
+    options = parser.parse_args()
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
+    world = read_world(options.work / "world.json")
+    metrics = {
+        "accuracy": accuracy(model, tokenizer, world),
+        "nats per token": losses(model, options.work, len(tokenizer)),
+    }
+    (options.model / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    for name, found in metrics["accuracy"].items():
+        low, high = found["interval"]
+        print(
+            f"{name:45s} {found['right']:4d} of {found['asked']:4d}  {found['share']:.3f} [{low:.3f}, {high:.3f}]"
+        )
+    for name, found in metrics["nats per token"].items():
+        print(f"{name:45s} " + "  ".join(f"{what} {value:.2f}" for what, value in found.items()))
+
+
+def read_world(file: Path) -> Gazetteer:
+    """Gives the gazetteer that `build_corpus.py` wrote."""
+    held = json.loads(file.read_text())
+    regions = {code: Region(**region) for code, region in held["regions"].items()}
+    unseen, bridges = frozenset(held["unseen_cities"]), frozenset(held["unseen_bridges"])
+    return Gazetteer(regions, held["cities"], unseen, bridges)
+
+
+@torch.no_grad()
+def accuracy(model: Any, tokenizer: PreTrainedTokenizerBase, world: Gazetteer) -> dict[str, dict[str, Any]]:
+    """Gives for every relation and hold-out how often the likeliest token begins the right answer."""
+    found: dict[str, dict[str, Any]] = {}
+    for relation, asked in questions(world).items():
+        right: dict[str, list[bool]] = {}
+        for prompt, answer, split in asked:
+            ids = torch.tensor([tokenizer(prompt)["input_ids"]])
+            first = tokenizer(answer, add_special_tokens=False)["input_ids"][0]
+            best = int(model(ids).logits[0, -1].argmax())
+            right.setdefault(split, []).append(best == first)
+        for split, answers in sorted(right.items()):
+            name = f"{relation}, {split}" if split else relation
+            test = binomtest(sum(answers), len(answers)).proportion_ci(method="wilson")
+            found[name] = {
+                "right": sum(answers),
+                "asked": len(answers),
+                "share": round(sum(answers) / len(answers), 4),
+                "interval": [round(test.low, 4), round(test.high, 4)],
+            }
+    return found
+
+
+@torch.no_grad()
+def losses(model: Any, work: Path, size: int) -> dict[str, dict[str, float]]:
+    """Gives the mean loss on held-out text of every domain, and that of uni- and bigrams of its training text.
+
+    Both count with one added per token of the vocabulary; the bigram is mixed half and half with the unigram.
+    """
+    train, held_out = np.load(work / "train.npz"), np.load(work / "held_out.npz")
+    found = {}
+    for name in sorted(held_out.files):
+        ids = held_out[name].astype(np.int64)[:HELD_OUT_TOKENS]
+        rows = torch.from_numpy(ids[: len(ids) // LENGTH * LENGTH].reshape(-1, LENGTH))
+        logits = model(rows).logits
+        own = cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), rows[:, 1:].reshape(-1))
+        found[name] = {
+            "model": round(float(own), 3),
+            **ngrams(train[name].astype(np.int64), rows.numpy(), size),
+        }
+    return found
+
+
+def ngrams(seen: np.ndarray, rows: np.ndarray, size: int) -> dict[str, float]:
+    """Gives the losses of the unigram and the bigram."""
+    single = (np.bincount(seen, minlength=size) + 1) / (len(seen) + size)
+    pairs, counts = np.unique(seen[:-1] * size + seen[1:], return_counts=True)
+    before = np.bincount(seen[:-1], minlength=size)
+    first, second = rows[:, :-1].reshape(-1), rows[:, 1:].reshape(-1)
+    at = np.searchsorted(pairs, first * size + second).clip(max=len(pairs) - 1)
+    count = np.where(pairs[at] == first * size + second, counts[at], 0)
+    double = (count + single[second]) / (before[first] + 1)
+    mixed = 0.5 * double + 0.5 * single[second]
+    return {
+        "bigram": round(float(-np.log(mixed).mean()), 3),
+        "unigram": round(float(-np.log(single[second]).mean()), 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
