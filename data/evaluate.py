@@ -39,9 +39,8 @@ def main() -> None:
     (options.model / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     for name, found in metrics["accuracy"].items():
         low, high = found["interval"]
-        print(
-            f"{name:45s} {found['right']:4d} of {found['asked']:4d}  {found['share']:.3f} [{low:.3f}, {high:.3f}]"
-        )
+        counts = f"{found['right']:4d} of {found['asked']:4d}"
+        print(f"{name:45s} {counts}  {found['share']:.3f} [{low:.3f}, {high:.3f}]")
     for name, found in metrics["nats per token"].items():
         print(f"{name:45s} " + "  ".join(f"{what} {value:.2f}" for what, value in found.items()))
 
@@ -79,9 +78,10 @@ def accuracy(model: Any, tokenizer: PreTrainedTokenizerBase, world: Gazetteer) -
 
 @torch.no_grad()
 def losses(model: Any, work: Path, size: int) -> dict[str, dict[str, float]]:
-    """Gives the mean loss on held-out text of every domain, and that of uni- and bigrams of its training text.
+    """Gives the mean loss on held-out text of every domain, and that of its training text's uni- and bigrams.
 
-    Both count with one added per token of the vocabulary; the bigram is mixed half and half with the unigram.
+    The unigram counts with one added per token of the vocabulary; the bigram backs off to it with the weight
+    of one occurrence, and is mixed with it half and half.
     """
     train, held_out = np.load(work / "train.npz"), np.load(work / "held_out.npz")
     found = {}

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "circuits"
 FLOORS = {
-    "errors": 0, "schema": 0, "files": 0,
+    "errors": 0, "schema": 0, "files": 0, "bundled": 0,
     "prompt": 1, "trace": 1, "trace_io": 1, "trace_check": 1, "graph": 1,
     "models": 2, "dictionaries": 2, "extraction": 2, "training": 2, "engine": 2,
     "query": 3,
@@ -25,7 +25,7 @@ WITHIN = {
 }  # fmt: skip
 # within floors 0, 1 and 5, rooms may use these neighbours
 NEIGHBOURS = {
-    ("files", "errors"), ("schema", "errors"), ("prompt", "errors"),
+    ("files", "errors"), ("schema", "errors"), ("bundled", "errors"), ("prompt", "errors"),
     ("trace", "prompt"), ("trace_check", "trace"), ("trace_check", "prompt"),
     ("trace_io", "trace"), ("trace_io", "trace_check"), ("trace_io", "prompt"),
     ("graph", "trace"), ("graph", "trace_io"), ("graph", "prompt"),

@@ -238,7 +238,7 @@ def test_refusals(tmp_path) -> None:
         replace(SMALL, k=48)
     Trainer(model, sequences(), SMALL, tmp_path).train(steps=1)
     before = (tmp_path / NAME).read_bytes()
-    with pytest.raises(Incompatible, match="of another run .*seed"):
+    with pytest.raises(Incompatible, match=r"of another run .*seed"):
         Trainer(model, sequences(), replace(SMALL, seed=5), tmp_path)
     assert (tmp_path / NAME).read_bytes() == before
     (tmp_path / NAME).write_bytes(before[: len(before) // 2])

@@ -13,6 +13,7 @@ from circuits.cli.estimate import estimate
 from circuits.cli.info import info
 from circuits.cli.plot import plot
 from circuits.cli.report import report
+from circuits.cli.train import train
 from circuits.cli.why import why
 
 EPILOG = (
@@ -53,5 +54,5 @@ def top(
         console.write(ctx.get_help() + "\n")
 
 
-for command in (demo, attribute, why, plot, report, info, estimate):
+for command in (demo, attribute, why, plot, report, info, estimate, train):
     app.command()(command)

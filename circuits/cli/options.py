@@ -39,7 +39,7 @@ ModelSpec = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="smollm2, a Hugging Face directory, a .gguf file, or a hub name.",
+        help="toy (bundled), smollm2, a Hugging Face directory, a .gguf file, or a hub name.",
         show_default="smollm2",
     ),
 ]
@@ -49,7 +49,7 @@ DictionarySpec = Annotated[
         "--dictionary",
         "-d",
         metavar="DICT",
-        help="neurons, or a directory of transcoders.",
+        help="neurons, toy (of the bundled model), or a file or directory of transcoders or SAEs.",
         show_default="neurons",
     ),
 ]

