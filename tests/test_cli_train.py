@@ -47,7 +47,7 @@ def test_trains_a_dictionary_that_attribute_takes(tokens: Path, tmp_path: Path, 
 
 
 def test_killed_and_given_again_it_ends_in_the_same_weights(tokens: Path, tmp_path: Path) -> None:
-    common = ["train", "toy", "--text", str(tokens), "--tokens", "20000", *FAST, "-q"]
+    common = ["train", "toy", "--text", str(tokens), "--tokens", "100000", *FAST, "-q"]
     assert run([*common, "-o", str(tmp_path / "whole")]) == 0
     command = [sys.executable, "-m", "circuits", *common, "-o", str(tmp_path / "part")]
     checkpoint = tmp_path / "part.training" / NAME

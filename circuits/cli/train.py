@@ -13,7 +13,7 @@ from rich.console import Group
 from circuits.cli import options
 from circuits.cli.console import Output, commands, facts, heading, stack
 from circuits.cli.paths import check_output
-from circuits.cli.progress import telling
+from circuits.cli.progress import Teller, telling
 from circuits.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As for attribute's --model.")],
     text: Annotated[
         Path,
-        typer.Option(
-            metavar="FILE", help="Text, .jsonl with a text in each line, or token ids (.npy, .npz)."
-        ),
+        typer.Option(metavar="FILE", help="Text, .jsonl with a text a line, or token ids (.npy, .npz)."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The dictionary to make.")],
     kind: Annotated[Kind, typer.Option(rich_help_panel=WHAT, help="Kind of dictionary.")] = "transcoder",
@@ -73,6 +71,14 @@ def train(
     place = out.with_name(f"{out.name}.training")
     if overwrite:
         shutil.rmtree(place, ignore_errors=True)
+    settings: dict[str, Any] = {
+        "k": k,
+        "activation": activation,
+        "tokens": tokens,
+        "batch": batch,
+        "rate": rate,
+    }
+    settings |= {"precision": precision, "seed": seed, "skip": kind == "skip-transcoder"}
     with telling(output) as tell:
         tell(f"Loading {model}", 0, 0)
         from circuits.models.load import load_model
@@ -81,32 +87,27 @@ def train(
         from circuits.training.trainer import Trainer
 
         loaded = load_model(model)
-        settings = Training(
-            layers=_layers(layers, loaded.n_layers),
-            features=features or 8 * loaded.width,
-            k=k,
-            activation=activation,
-            skip=kind == "skip-transcoder",
-            tokens=tokens,
-            batch=batch,
-            rate=rate,
-            precision=precision,
-            seed=seed,
-        )
-        sequences = load_sequences(text, loaded, length)
-        trainer = Trainer(loaded, sequences, settings, place)
-        if trainer.done:
-            output.note(f"Going on after {trainer.done:,} of {settings.steps:,} steps.")
-        last: list[Progress] = []
-
-        def listen(progress: Progress) -> None:
-            last[:] = [progress]
-            tell("Training", progress.step, progress.steps)
-
-        trainer.train(listen)
+        chosen = _layers(layers, loaded.n_layers)
+        asked = Training(layers=chosen, features=features or 8 * loaded.width, **settings)
+        trainer = Trainer(loaded, load_sequences(text, loaded, length), asked, place)
+        last = _train(trainer, output, tell)
     _save(trainer, out, overwrite=overwrite)
     shutil.rmtree(place, ignore_errors=True)
-    output.result(*_result(out, settings, last))
+    output.result(*_result(out, asked, last))
+
+
+def _train(trainer: Trainer, output: Output, tell: Teller) -> list[Progress]:
+    """Takes the remaining steps and gives the last one's progress, if there was one."""
+    if trainer.done:
+        output.note(f"Going on after {trainer.done:,} of {trainer.settings.steps:,} steps.")
+    last: list[Progress] = []
+
+    def listen(progress: Progress) -> None:
+        last[:] = [progress]
+        tell("Training", progress.step, progress.steps)
+
+    trainer.train(listen)
+    return last
 
 
 def _layers(written: str | None, count: int) -> tuple[int, ...]:

@@ -104,6 +104,8 @@ class Trainer:
         """
         first, began, saved = self.done, time.monotonic(), time.monotonic()
         until = self.settings.steps if steps is None else min(self.settings.steps, self.done + steps)
+        if not self.done:
+            self.save()  # what is refused about the place is refused now
         try:
             while self.done < until:
                 told = self._step(self._source.at(self.done))
