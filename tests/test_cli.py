@@ -39,7 +39,7 @@ from circuits.trace_io import save_trace
 
 WORDS = ("Mary", "and", "John", "went", "to", "the", "store", ",", "gave", "a", "drink", "France", "Paris")
 PROMPT = "Mary and John went to the store"
-COMMANDS = ("attribute", "why", "plot", "report", "info", "estimate", "demo")
+COMMANDS = ("attribute", "why", "plot", "report", "info", "estimate", "demo", "train")
 FEW = ("--max-features", "30", "--select", "attribution:60")
 
 
@@ -633,7 +633,7 @@ def test_json_has_no_nan() -> None:
 def tiny_demo(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("circuits.cli.demo.PROMPT", PROMPT)
     source = work.Source(model=str(model), select="attribution:40")
-    monkeypatch.setattr(work, "Source", lambda: source)
+    monkeypatch.setattr("circuits.cli.demo.SOURCE", source)
 
 
 def test_the_demo_answers_writes_a_page_and_can_be_run_again(tiny_demo: None, tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ def test_trains_a_dictionary_that_attribute_takes(tokens: Path, tmp_path: Path, 
     capsys.readouterr()
     assert run(asked) == 1  # it exists
     assert "exists" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert run([*asked, "--overwrite"]) == 0
+    capsys.readouterr()
+    assert run([*asked[:5], str(tmp_path / "run"), *asked[6:], "--overwrite"]) == 1  # that is a run
+    assert "is no dictionary" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_killed_and_given_again_it_ends_in_the_same_weights(tokens: Path, tmp_path: Path) -> None:

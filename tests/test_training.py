@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -182,6 +184,29 @@ def test_a_run_that_stopped_ends_in_the_same_weights(tmp_path, kind: str) -> Non
         for name, p in one.parameters().items():
             assert torch.equal(p, other.parameters()[name]), name
         assert torch.equal(one.idle, other.idle)
+
+
+def test_an_interrupt_within_a_step_waits_for_its_end(tmp_path, monkeypatch) -> None:
+    model = model_of("llama", torch.float32)
+    whole = Trainer(model, sequences(), SMALL)
+    whole.train()
+    part = Trainer(model, sequences(), SMALL, tmp_path)
+    real = part._optimiser.step
+
+    def interrupted() -> None:
+        real()
+        if part.done == 3:
+            os.kill(os.getpid(), signal.SIGINT)  # weights are changed, the step is not counted yet
+
+    monkeypatch.setattr(part._optimiser, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        part.train()
+    again = Trainer(model, sequences(), SMALL, tmp_path)
+    assert again.done == 4
+    again.train()
+    for one, other in zip(whole.coders, again.coders, strict=True):
+        for name, p in one.parameters().items():
+            assert torch.equal(p, other.parameters()[name]), name
 
 
 @pytest.mark.parametrize("activation", ["topk", "batchtopk", "jumprelu"])

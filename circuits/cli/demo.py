@@ -1,4 +1,4 @@
-"""`circuits demo`: from nothing to an answer and a page, on the smallest model."""
+"""`circuits demo`: from nothing to an answer and a page, on the bundled model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 import typer
 from rich.console import Group
 
+from circuits.bundled import TOY
 from circuits.cli import options, work
 from circuits.cli.console import Output, commands, heading, stack
 from circuits.cli.paths import check_output, is_demo
 from circuits.cli.progress import telling
 from circuits.errors import OutputExists
 
-PROMPT = "The capital of France is"
+PROMPT = "The capital of the state containing Dallas is"
+SOURCE = work.Source(model=TOY, dictionary=TOY)
 
 
 def demo(
@@ -26,7 +28,7 @@ def demo(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Explain why SmolLM2 continues "The capital of France is" as it does.
+    """Explain why the bundled model continues "The capital of the state containing Dallas is" as it does.
 
     Prints the answer and writes report.html into the run. Running it again replaces its own run only.
     """
@@ -37,7 +39,7 @@ def demo(
     check_output(out, overwrite=True, directory=True)
     rows = work.Rows(max_features)
     with telling(output) as tell:
-        trace = work.trace_prompt(PROMPT, (), work.Source(), max_features, output, tell)
+        trace = work.trace_prompt(PROMPT, (), SOURCE, max_features, output, tell)
         graph = rows.graph(trace, tell)
     graph = work.stamped(graph, ctx.obj, seed, began).with_meta(demo=True)
     work.save(graph, None, out, overwrite=True)
@@ -52,8 +54,8 @@ def demo(
     where = shlex.quote(str(out))
     following = [
         (f"circuits why {where}", "the same with the tables behind it"),
-        (f"circuits plot {where} -o france.svg", "the picture alone"),
-        ('circuits attribute "Your own text" -o run/mine', "another prompt"),
+        (f"circuits plot {where} -o dallas.svg", "the picture alone"),
+        ('circuits attribute "The capital of France is" -o run/mine', "a real language model, SmolLM2"),
     ]
     output.result(
         stack(

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from circuits.errors import CircuitsError, NotFound, OutputExists, UsageError, WriteFailed, near_matches
 
+RUN = "manifest.json"
+DICTIONARY = "config.yaml"
 
-def check_output(path: Path, *, overwrite: bool, directory: bool = False) -> None:
+
+def check_output(path: Path, *, overwrite: bool, directory: bool = False, marker: str = RUN) -> None:
     """Refuses an output path that exists or cannot be written.
 
-    Overwriting replaces like with like only: a file by a file, a run by a run. A directory that is
-    no run is never replaced, whatever was asked.
+    Overwriting replaces like with like only: a file by a file, a run by a run, a dictionary by a
+    dictionary (`marker` is the file that tells them). Any other directory is never replaced, whatever
+    was asked.
 
     Raises:
         OutputExists: something stands there that is not to be replaced.
@@ -23,8 +27,11 @@ def check_output(path: Path, *, overwrite: bool, directory: bool = False) -> Non
             raise OutputExists(f"{path} exists: choose another path, or pass --overwrite to replace it.")
         if path.is_dir() and not directory:
             raise OutputExists(f"{path} is a directory and the output a file: choose another path.")
-        if directory and not (is_run(path) or _is_empty(path)):
-            raise OutputExists(f"{path} exists and is no run, so --overwrite spares it: choose another path.")
+        if directory and not ((path / marker).is_file() or _is_empty(path)):
+            kind = "run" if marker == RUN else "dictionary"
+            raise OutputExists(
+                f"{path} exists and is no {kind}, so --overwrite spares it: choose another path."
+            )
     parent = next(place for place in path.absolute().parents if place.exists())
     if not parent.is_dir():
         raise WriteFailed(f"Cannot write {path}: {parent} is a file.")
@@ -34,7 +41,7 @@ def check_output(path: Path, *, overwrite: bool, directory: bool = False) -> Non
 
 def is_run(path: Path) -> bool:
     """Tells whether a directory is a run, by its manifest."""
-    return (path / "manifest.json").is_file()
+    return (path / RUN).is_file()
 
 
 def is_demo(path: Path) -> bool:

@@ -12,7 +12,7 @@ from rich.console import Group
 
 from circuits.cli import options
 from circuits.cli.console import Output, commands, facts, heading, stack
-from circuits.cli.paths import check_output
+from circuits.cli.paths import DICTIONARY, check_output
 from circuits.cli.progress import Teller, telling
 from circuits.errors import UsageError
 
@@ -25,32 +25,42 @@ Activation = Literal["topk", "batchtopk", "jumprelu"]
 WHAT = "What to train"
 
 
+Text = Annotated[
+    Path,
+    typer.Option(metavar="FILE", help="Text, .jsonl with a text a line, or token ids (.npy, .npz)."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The dictionary to make.")]
+Layers = Annotated[
+    str | None, typer.Option(rich_help_panel=WHAT, metavar="A-B", show_default="all", help="Layers.")
+]
+Features = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=WHAT, metavar="N", show_default="8 times the width", help="Per layer."),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(show_default="2e-3 · √(1024 / features)", help="The largest learning rate."),
+]
+Precision = Annotated[
+    Literal["float32", "bfloat16"],
+    typer.Option(help="bfloat16 chooses features in it and computes with them in float32."),
+]
+
+
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As for attribute's --model.")],
-    text: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Text, .jsonl with a text a line, or token ids (.npy, .npz)."),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The dictionary to make.")],
+    text: Text,
+    out: Out,
     kind: Annotated[Kind, typer.Option(rich_help_panel=WHAT, help="Kind of dictionary.")] = "transcoder",
-    layers: Annotated[
-        str | None, typer.Option(rich_help_panel=WHAT, metavar="A-B", show_default="all", help="Layers.")
-    ] = None,
-    features: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=WHAT, metavar="N", show_default="8 times the width", help="A layer."),
-    ] = None,
+    layers: Layers = None,
+    features: Features = None,
     k: Annotated[int, typer.Option("-k", rich_help_panel=WHAT, help="Active features a token.")] = 32,
     activation: Annotated[Activation, typer.Option(rich_help_panel=WHAT, help="What decides.")] = "topk",
     tokens: Annotated[int, typer.Option(metavar="N", help="Tokens to see in all.")] = 2_000_000,
     batch: Annotated[int, typer.Option(metavar="N", help="Tokens a step.")] = 2048,
     length: Annotated[int, typer.Option(metavar="N", help="Tokens a sequence.")] = 128,
-    rate: Annotated[
-        float | None, typer.Option(show_default="2e-3 · √(1024 / features)", help="Largest learning rate.")
-    ] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="bfloat16 chooses in it, computes in float32.")
-    ] = "float32",
+    rate: Rate = None,
+    precision: Precision = "float32",
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -67,10 +77,8 @@ def train(
     ```
     """
     output = Output(json, quiet)
-    check_output(out, overwrite=overwrite, directory=True)
+    check_output(out, overwrite=overwrite, directory=True, marker=DICTIONARY)
     place = out.with_name(f"{out.name}.training")
-    if overwrite:
-        shutil.rmtree(place, ignore_errors=True)
     settings: dict[str, Any] = {
         "k": k,
         "activation": activation,
@@ -89,7 +97,10 @@ def train(
         loaded = load_model(model)
         chosen = _layers(layers, loaded.n_layers)
         asked = Training(layers=chosen, features=features or 8 * loaded.width, **settings)
-        trainer = Trainer(loaded, load_sequences(text, loaded, length), asked, place)
+        sequences = load_sequences(text, loaded, length)
+        if overwrite:
+            shutil.rmtree(place, ignore_errors=True)
+        trainer = Trainer(loaded, sequences, asked, place)
         last = _train(trainer, output, tell)
     _save(trainer, out, overwrite=overwrite)
     shutil.rmtree(place, ignore_errors=True)

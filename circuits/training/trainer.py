@@ -22,6 +22,7 @@ from circuits.training.checkpoint import Checkpoint
 from circuits.training.coder import Scaling, Told, Weights, initial, project, renormalise, step
 from circuits.training.jumprelu import jump_step
 from circuits.training.settings import Training
+from circuits.training.signals import uninterrupted
 from circuits.training.tokens import Sequences
 
 
@@ -106,10 +107,13 @@ class Trainer:
         until = self.settings.steps if steps is None else min(self.settings.steps, self.done + steps)
         if not self.done:
             self.save()  # what is refused about the place is refused now
+        whole = True
         try:
             while self.done < until:
-                told = self._step(self._source.at(self.done))
-                self.done += 1
+                batch, whole = self._source.at(self.done), False
+                with uninterrupted():  # half a step would be repeated on resuming
+                    told = self._step(batch)
+                    self.done, whole = self.done + 1, True
                 now = time.monotonic()
                 speed = (self.done - first) * self.settings.batch / max(now - began, 1e-9)
                 if listen is not None:
@@ -118,7 +122,8 @@ class Trainer:
                     self.save()
                     saved = time.monotonic()
         finally:
-            self.save()
+            if whole:
+                self.save()
 
     def save(self) -> None:
         """Writes a checkpoint, if the run keeps any."""
