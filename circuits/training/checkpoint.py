@@ -28,11 +28,13 @@ class Checkpoint:
         step: steps done.
         run: settings, model and tokens, as JSON holds them; a checkpoint of another run is refused.
         tensors: everything else, by name.
+        threads: torch's, on which the last bit of sums depends.
     """
 
     step: int
     run: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
+    threads: int = 1
 
     def save(self, directory: Path) -> None:
         """Writes the checkpoint of a run.
@@ -40,7 +42,7 @@ class Checkpoint:
         Raises:
             WriteFailed: the file system refused; the one before stays.
         """
-        header = {"version": VERSION, "step": self.step, "run": self.run}
+        header = {"version": VERSION, "step": self.step, "run": self.run, "threads": self.threads}
         with atomic(directory / NAME, overwrite=True) as temporary:
             try:
                 tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
@@ -77,4 +79,4 @@ class Checkpoint:
                 f"{file} is of another run ({'; '.join(differences(ours, theirs))}): choose another"
                 " directory, or pass --overwrite to begin again."
             )
-        return cls(int(header["step"]), theirs, tensors)
+        return cls(int(header["step"]), theirs, tensors, int(header["threads"]))

@@ -49,6 +49,8 @@ Listener = Callable[[Progress], None]
 class Trainer:
     """One run of training, which may be stopped at any step and resumed to the same end.
 
+    Resuming sets torch's number of threads to what it was: sums over threads differ in their last bit.
+
     Args:
         model: whose activations to learn from.
         sequences: the tokens.
@@ -78,6 +80,8 @@ class Trainer:
         }
         found = None if directory is None else Checkpoint.load(directory, self._run)
         self.done = 0 if found is None else found.step
+        if found is not None:
+            torch.set_num_threads(found.threads)
         self._scalings = self._scale(self._source.at(0)) if found is None else _scalings(found)
         last = settings.layers[-1] + 1
         self.coders = tuple(
@@ -138,7 +142,7 @@ class Trainer:
         for (layer, site), scaling in self._scalings.items():
             tensors[f"mean.{layer}.{site}"] = scaling.mean
             tensors[f"scale.{layer}.{site}"] = torch.tensor([scaling.scale], dtype=torch.float64)
-        Checkpoint(self.done, self._run, tensors).save(self._directory)
+        Checkpoint(self.done, self._run, tensors, torch.get_num_threads()).save(self._directory)
 
     def dictionary(self) -> Coders:
         """Gives the dictionary as it stands, scalings folded into its weights."""
