@@ -1,0 +1,122 @@
+"""What layouts of safetensors files share: shapes without weights, their check, and fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from circuits.dictionaries.rows import finite
+from circuits.errors import InvalidFile
+
+Shapes = Mapping[str, tuple[tuple[int, ...], str]]
+"""Shape and type of every tensor of a file."""
+
+_FLOATS: Final = {"F64", "F32", "F16", "BF16"}
+_SAMPLED_ROWS: Final = 64
+
+
+def words(text: str) -> frozenset[str]:
+    """Gives the words of a text: how long lists of settings are written down."""
+    return frozenset(text.split())
+
+
+def shapes_of(file: Path) -> Shapes:
+    """Gives shape and type of every tensor of a safetensors file; reads no weights.
+
+    Raises:
+        InvalidFile: it is truncated or no such file.
+    """
+    try:
+        with safe_open(file, framework="pt") as content:
+            slices = {key: content.get_slice(key) for key in content.keys()}  # noqa: SIM118 - no mapping
+            return {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
+    except (OSError, SafetensorError) as cause:
+        raise InvalidFile(f"{file} is no whole safetensors file: {cause}.") from cause
+
+
+def check_tensors(
+    file: Path, found: Shapes, expected: Mapping[str, tuple[int, ...]], optional: Sequence[str] = ()
+) -> None:
+    """Raises `InvalidFile` unless a file holds the expected tensors, as floats, and no others.
+
+    Args:
+        file: for the message.
+        found: what it holds.
+        expected: the shape of every tensor it may hold.
+        optional: those of them it may lack.
+    """
+    missing = sorted(expected.keys() - found.keys() - set(optional))
+    if missing:
+        raise InvalidFile(f"{file} lacks {', '.join(missing)}.")
+    unknown = sorted(found.keys() - expected.keys())
+    if unknown:
+        raise InvalidFile(f"{file} holds {', '.join(unknown)}, which this layout does not know.")
+    wrong = [
+        f"{key} {kind}{list(shape)} where {list(expected[key])} floats fit"
+        for key, (shape, kind) in found.items()
+        if shape != expected[key] or kind not in _FLOATS
+    ]
+    if wrong:
+        raise InvalidFile(f"{file} has tensors that do not agree: {', '.join(wrong)}.")
+
+
+def read_small(file: Path, keys: Sequence[str], like: Tensor) -> dict[str, Tensor]:
+    """Gives the named tensors in the type and place of `like`.
+
+    Raises:
+        InvalidFile: one holds NaN or infinity, or the file cannot be read.
+    """
+    try:
+        with safe_open(file, framework="pt") as content:
+            return {key: finite(content.get_tensor(key).to(like), file, key) for key in keys}
+    except (OSError, SafetensorError) as cause:
+        raise InvalidFile(f"{file} could not be read: {cause}.") from cause
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Gives the settings of a JSON file.
+
+    Raises:
+        InvalidFile: it cannot be read or is no table.
+    """
+    try:
+        config = json.loads(file.read_text())
+    except (OSError, ValueError) as cause:
+        raise InvalidFile(f"{file} could not be read: {' '.join(str(cause).split())}.") from cause
+    if not isinstance(config, dict):
+        raise InvalidFile(f"{file} is no table of settings.")
+    return config
+
+
+def refuse_unknown(file: Path, config: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raises `InvalidFile` if settings are neither handled nor known to change nothing."""
+    unknown = sorted(key for key in config if key not in known)
+    if unknown:
+        raise InvalidFile(
+            f"{file} has settings that are neither handled nor known to be harmless: {', '.join(unknown)}."
+        )
+
+
+def fingerprint(settings: Mapping[str, Any], files: Sequence[Path]) -> str:
+    """Gives a hash over settings, shapes, vectors and 64 evenly spaced rows of each matrix.
+
+    Sampling keeps opening a dictionary of many gigabytes instant.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for file in files:
+        shapes = sorted(shapes_of(file).items())
+        digest.update(repr(shapes).encode())
+        with safe_open(file, framework="pt") as content:
+            for key, (shape, _) in shapes:
+                stored = content.get_slice(key)
+                rows = torch.linspace(0, shape[0] - 1, min(shape[0], _SAMPLED_ROWS)).long() if shape else None
+                part = content.get_tensor(key) if rows is None or len(shape) < 2 else stored[rows]
+                digest.update(part.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
