@@ -11,13 +11,13 @@ from typing import Any, Final
 from circuits.bundled import TOY, bundled
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.coders import Coders, CoderSettings
-from circuits.dictionaries.formats import circuit_tracer, sae_lens, sae_lens_flat
+from circuits.dictionaries.formats import circuit_tracer, gemma_scope, gemma_scope_2, sae_lens, sae_lens_flat
 from circuits.dictionaries.hints import Hints, split
 from circuits.dictionaries.neurons import Neurons
 from circuits.errors import InvalidFile, NotFound, near_matches
 from circuits.models.base import Model
 
-FORMATS: Final[tuple[ModuleType, ...]] = (circuit_tracer, sae_lens, sae_lens_flat)
+FORMATS: Final[tuple[ModuleType, ...]] = (gemma_scope, gemma_scope_2, sae_lens, sae_lens_flat, circuit_tracer)
 """Every layout on disk: a module with NAME, `recognises(path)`, `describe(path, hints)` and
 `load(path, model, hints)`. A layout is recognised by its keys, never by the names of its files, and
 the most telling stands first."""
