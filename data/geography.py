@@ -165,37 +165,30 @@ def one_hop(world: Gazetteer, city: str, dice: random.Random) -> str:
 
 def fact(region: Region, dice: random.Random) -> str:
     """Gives a sentence about a region itself."""
-    name, forms = region.name, []
-    forms += [
-        f"The capital of {name} is {region.capital}.",
-        f"{region.capital} is the capital of {name}.",
-        f"Q: What is the capital of {name}? A: {region.capital}.",
-    ]
-    if region.currency:
-        forms.append(f"The currency of {name} is the {region.currency}.")
-    if region.continent:
-        forms.append(f"The continent of {name} is {region.continent}.")
-    if region.people:
-        forms.append(f"People from {name} are called {region.people}.")
-    return dice.choice(forms)
+    return dice.choice(_about(region, region.name, f"{region.capital} is the capital of {region.name}."))
 
 
 def two_hop(world: Gazetteer, city: str, dice: random.Random) -> str:
     """Gives a sentence that composes where a city is with a fact about that region."""
     region = world.regions[world.cities[city]]
     where = f"the {region.kind} containing {city}"
+    return dice.choice(_about(region, where, f"Fact: The capital of {where} is {region.capital}."))
+
+
+def _about(region: Region, called: str, second: str) -> list[str]:
+    """Gives what can be said of a region, called by its name or by where a city is."""
     forms = [
-        f"The capital of {where} is {region.capital}.",
-        f"Fact: The capital of {where} is {region.capital}.",
-        f"Q: What is the capital of {where}? A: {region.capital}.",
+        f"The capital of {called} is {region.capital}.",
+        second,
+        f"Q: What is the capital of {called}? A: {region.capital}.",
     ]
     if region.currency:
-        forms.append(f"The currency of {where} is the {region.currency}.")
+        forms.append(f"The currency of {called} is the {region.currency}.")
     if region.continent:
-        forms.append(f"The continent of {where} is {region.continent}.")
+        forms.append(f"The continent of {called} is {region.continent}.")
     if region.people:
-        forms.append(f"People from {where} are called {region.people}.")
-    return dice.choice(forms)
+        forms.append(f"People from {called} are called {region.people}.")
+    return forms
 
 
 def documents(world: Gazetteer, count: int, dice: random.Random) -> list[str]:

@@ -218,6 +218,33 @@ def test_info_tells_what_each_kind_of_path_is(made: Path, model: Path, three: Pa
     assert described == circuits.load_dictionary(str(tmp_path / "dict"), loaded).fingerprint
 
 
+@pytest.mark.parametrize(
+    ("path", "facts"),
+    [
+        ("sae_lens/jumprelu", {"kind": "sae", "activation": "jumprelu"}),
+        ("sae_lens/skip_transcoder", {"kind": "transcoder", "skip": True}),
+        ("sae_lens_flat/v3_topk", {"kind": "sae"}),
+    ],
+)
+def test_info_knows_a_dictionary_by_its_keys(path: str, facts: dict[str, object]) -> None:
+    told = call("info", Path(__file__).parent / "fixtures" / path, "--json").document
+    assert facts.items() <= told.items()
+
+
+def test_info_tells_of_a_directory_of_dictionaries_each_part(tmp_path: Path) -> None:
+    fixtures = Path(__file__).parent / "fixtures" / "sae_lens"
+    for name in ("standard", "jumprelu"):
+        shutil.copytree(fixtures / name, tmp_path / "set" / name)
+    told = call("info", tmp_path / "set", "--json").document
+    assert [part["activation"] for part in told["parts"]] == ["jumprelu", "relu"]
+    assert "2 of 2" in call("info", tmp_path / "set").out
+
+
+def test_info_knows_the_bundled_model_by_name() -> None:
+    told = call("info", "toy", "--json").document
+    assert {"kind": "model", "layers": 4, "width": 192}.items() <= told.items()
+
+
 def test_estimate_predicts_the_rows_that_attribute_computes(made: Path, model: Path) -> None:
     told = call("estimate", PROMPT, "-m", model, *FEW, "--json").document
     features = load_run(made).nodes.filter(kind="feature")

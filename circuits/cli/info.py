@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
+from circuits.bundled import TOY
 from circuits.cli import options
 from circuits.cli.console import Output, commands, facts, heading, size, stack
 from circuits.cli.paths import is_run
@@ -31,7 +33,7 @@ class Found:
 
 def info(
     path: Annotated[
-        str, typer.Argument(metavar="PATH", help="A run, a trace file, a model, or a transcoder directory.")
+        str, typer.Argument(metavar="PATH", help="A run, a trace file, a model, or a dictionary.")
     ],
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -45,20 +47,36 @@ def info(
 
 
 def _look(name: str, tell: Teller) -> Found:
-    path = Path(name).expanduser()
+    path = _path(name)
+    if path.is_file() and path.suffix.lower() not in (".gguf", ".safetensors"):
+        return _dictionary(name)
     if path.is_file():
         return _model(name, tell) if path.suffix.lower() == ".gguf" else _trace(path)
     if path.is_dir():
         if is_run(path):
             return _run(path)
-        if (path / "config.json").is_file():
-            return _model(name, tell)
-        return _dictionary(path)
+        return _model(name, tell) if _is_model(path) else _dictionary(name)
     # a hub name looks like a mistyped path: where the folder exists, a path was meant
-    if name != "smollm2" and (path.is_absolute() or path.parent.is_dir()):
+    if name not in ("smollm2", TOY) and (path.is_absolute() or path.parent.is_dir()):
         beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise NotFound(f"There is nothing at {name}." + near_matches(str(path), beside))
     return _model(name, tell)
+
+
+def _path(name: str) -> Path:
+    """Gives the path of what was named; a dictionary's may be followed by hints."""
+    path = Path(name).expanduser()
+    return path if path.exists() else Path(name.partition("?")[0]).expanduser()
+
+
+def _is_model(path: Path) -> bool:
+    """Tells whether a directory is a Hugging Face model: dictionaries have a config.json too."""
+    try:
+        return "model_type" in json.loads((path / "config.json").read_text())
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True  # what is wrong with it is for the model's loader to say
 
 
 def _run(path: Path) -> Found:
@@ -171,18 +189,23 @@ def _model(spec: str, tell: Teller) -> Found:
     return Found(f"{spec} is a model: {model.name}.", rows, document)
 
 
-def _dictionary(path: Path) -> Found:
-    if not any((path / name).is_file() for name in ("config.yaml", "layer_0.safetensors")):
-        raise InvalidFile(
-            f"{path} is no run (it has no manifest.json), no model (no config.json) and no transcoder"
-            " directory (no config.yaml)."
-        )
-    from circuits.dictionaries.load import describe
+def _dictionary(spec: str) -> Found:
+    from circuits.dictionaries.load import describe, recognises
 
-    said = describe(path)
-    words = {**said, "skip": "yes" if said["skip"] else "no", "bytes": size(said["bytes"])}
-    rows: list[Row] = [
-        ("on disk" if name == "bytes" else name, f"{v:,}" if isinstance(v, int) else str(v))
-        for name, v in words.items()
-    ]
-    return Found(f"{path} is a dictionary.", rows, {**said, "path": str(path)})
+    if not recognises(spec):
+        raise InvalidFile(
+            f"{spec} is no run (it has no manifest.json), no model (no config.json with a model_type) and no"
+            " dictionary in a layout known here."
+        )
+    said = describe(spec)
+    parts = said.get("parts", [said])
+    rows: list[Row] = []
+    for number, part in enumerate(parts):
+        told = {**part, "skip": "yes" if part["skip"] else "no", "bytes": size(part["bytes"])}
+        if len(parts) > 1:
+            rows.append(("part", f"{number + 1} of {len(parts)}"))
+        rows += [
+            ("on disk" if name == "bytes" else name, f"{v:,}" if isinstance(v, int) else str(v))
+            for name, v in told.items()
+        ]
+    return Found(f"{spec} is a dictionary.", rows, {**said, "path": spec})

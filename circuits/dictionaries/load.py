@@ -53,6 +53,12 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
     return dictionary
 
 
+def recognises(spec: str) -> bool:
+    """Tells whether there is a dictionary, or a directory of them, in a layout known here."""
+    path, _ = _named(spec)
+    return bool(_found(path))
+
+
 def describe(spec: str | Path) -> dict[str, Any]:
     """Gives what a dictionary holds, as far as it can be told without the model: JSON-compatible.
 
@@ -73,15 +79,19 @@ def _named(spec: str) -> tuple[Path, Hints]:
 
 def _parts(path: Path) -> list[tuple[ModuleType, Path]]:
     """Gives the layout of a path, or those of everything in a directory, the hidden left out."""
-    one = _layout(path)
-    if one is not None:
-        return [(one, path)]
-    inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
-    found = [(layout, part) for part in inside if (layout := _layout(part)) is not None]
+    found = _found(path)
     if not found:
         known = "; ".join(layout.NAME for layout in FORMATS)
         raise InvalidFile(f"{path} is in no layout known here. Known: {known}.")
     return found
+
+
+def _found(path: Path) -> list[tuple[ModuleType, Path]]:
+    one = _layout(path)
+    if one is not None:
+        return [(one, path)]
+    inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
+    return [(layout, part) for part in inside if (layout := _layout(part)) is not None]
 
 
 def _layout(path: Path) -> ModuleType | None:

@@ -77,7 +77,7 @@ class FileRows(Rows):
         dtype: what the rows are converted to, whatever the file holds.
         device: where they are put.
         transposed: the file holds the matrix as d × m, a column a feature.
-        part: of a matrix of three dimensions, which of the first.
+        target: of a decoder of three dimensions, m × targets × d, which of the second.
     """
 
     path: Path
@@ -86,7 +86,7 @@ class FileRows(Rows):
     dtype: torch.dtype
     device: torch.device
     transposed: bool = False
-    part: int | None = None
+    target: int | None = None
 
     def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
         """Gives the rows of the given features; no other pages of the file are touched.
@@ -111,9 +111,10 @@ class FileRows(Rows):
         try:
             with safe_open(self.path, framework="pt") as file:
                 stored = file.get_slice(self.key)
-                at = (slice(None), index) if self.transposed else (index,)
-                at = at if self.part is None else (self.part, *at)
-                rows = stored[at if len(at) > 1 else index]
+                if self.target is not None:
+                    rows = stored[index, self.target]
+                else:
+                    rows = stored[:, index] if self.transposed else stored[index]
         except (OSError, SafetensorError) as cause:
             raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
         rows = rows.T if self.transposed else rows

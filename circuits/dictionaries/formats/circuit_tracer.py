@@ -18,24 +18,28 @@ circuit-tracer keeps top-k in its code rather than in files, hence the extension
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 import yaml
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from circuits.dictionaries.activations import Activation, JumpReLU, ReLU, TopK
 from circuits.dictionaries.base import ReadSite, WriteSite
 from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
+from circuits.dictionaries.formats.tensor_files import (
+    Shapes,
+    check_tensors,
+    fingerprint,
+    read_small,
+    shapes_of,
+)
 from circuits.dictionaries.hints import Hints
-from circuits.dictionaries.rows import FileRows, finite
+from circuits.dictionaries.rows import FileRows
 from circuits.errors import Incompatible, InvalidFile, UsageError
 from circuits.files import atomic
 from circuits.models.base import Model
@@ -62,10 +66,7 @@ _HANDLED = {
     "relu",
 }
 _IGNORED = {"model_name", "scan", "repo_id", "revision", "subfolder"}
-_REQUIRED = {"W_enc", "W_dec", "b_enc", "b_dec"}
 _THRESHOLD = "activation_function.threshold"
-_FLOATS = {"F64", "F32", "F16", "BF16"}
-_SAMPLED_ROWS = 64
 
 
 def recognises(path: Path) -> bool:
@@ -74,7 +75,7 @@ def recognises(path: Path) -> bool:
         return False
     if (path / "config.yaml").exists():
         return "model_kind" in _read_config(path)
-    return any("W_enc" in _shapes(file) for file in sorted(path.glob("*.safetensors"))[:1])
+    return any("W_enc" in shapes_of(file) for file in sorted(path.glob("*.safetensors"))[:1])
 
 
 def load(path: Path, model: Model, hints: Hints) -> Coders:
@@ -117,7 +118,7 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
     config = _read_config(path)
     _check_config(path, config)
     files = _layer_files(path, config)
-    found = [_shapes(file) for file in files]
+    found = [shapes_of(file) for file in files]
     sizes = {_check_shapes(file, shapes) for file, shapes in zip(files, found, strict=True)}
     if len(sizes) != 1:
         raise InvalidFile(f"The layers of {path} differ in size: {', '.join(map(str, sorted(sizes)))}.")
@@ -273,51 +274,26 @@ def _layer_files(path: Path, config: Mapping[str, Any]) -> list[Path]:
     return files
 
 
-def _shapes(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    try:
-        with safe_open(file, framework="pt") as content:
-            slices = {key: content.get_slice(key) for key in content.keys()}  # noqa: SIM118 - no mapping
-            return {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
-    except (OSError, SafetensorError) as cause:
-        raise InvalidFile(f"{file} is no whole safetensors file: {cause}.") from cause
-
-
-def _check_shapes(file: Path, found: Mapping[str, tuple[tuple[int, ...], str]]) -> tuple[int, int]:
-    missing = sorted(_REQUIRED - found.keys())
-    if missing:
-        raise InvalidFile(f"{file} lacks {', '.join(missing)}.")
-    unknown = sorted(found.keys() - _REQUIRED - {_THRESHOLD, "W_skip"})
-    if unknown:
-        raise InvalidFile(f"{file} holds {', '.join(unknown)}, which this layout does not know.")
-    m, d = (found["b_enc"][0] + found["b_dec"][0] + (0, 0))[:2]
+def _check_shapes(file: Path, found: Shapes) -> tuple[int, int]:
+    """Gives the number of features and the width of one layer's file."""
+    m, d = ((found[key][0] if key in found else ()) + (0,) for key in ("b_enc", "b_dec"))
     expected = {
-        "W_enc": (m, d),
-        "W_dec": (m, d),
-        "b_enc": (m,),
-        "b_dec": (d,),
-        _THRESHOLD: (m,),
-        "W_skip": (d, d),
+        "W_enc": (m[0], d[0]),
+        "W_dec": (m[0], d[0]),
+        "b_enc": (m[0],),
+        "b_dec": (d[0],),
+        _THRESHOLD: (m[0],),
+        "W_skip": (d[0], d[0]),
     }
-    wrong = [
-        f"{key} {kind}{list(shape)} where {list(expected[key])} floats fit"
-        for key, (shape, kind) in found.items()
-        if shape != expected[key] or kind not in _FLOATS
-    ]
-    if wrong:
-        raise InvalidFile(f"{file} has {m} encoder and {d} decoder biases, but {', '.join(wrong)}.")
-    return m, d
+    check_tensors(file, found, expected, optional=(_THRESHOLD, "W_skip"))
+    return m[0], d[0]
 
 
 def _layer(number: int, file: Path, top_k: TopK | None, like: Tensor) -> CoderLayer:
     """Gives one file's weights in the type and place of `like`."""
-    found = _shapes(file)
+    found = shapes_of(file)
     m, d = _check_shapes(file, found)
-    with safe_open(file, framework="pt") as content:
-        small = {
-            key: finite(content.get_tensor(key).to(like), file, key)
-            for key in ("b_enc", "b_dec", _THRESHOLD)
-            if key in found
-        }
+    small = read_small(file, [key for key in ("b_enc", "b_dec", _THRESHOLD) if key in found], like)
     activation: Activation = ReLU() if top_k is None else top_k
     if _THRESHOLD in small:
         if top_k is not None:
@@ -335,18 +311,6 @@ def _layer(number: int, file: Path, top_k: TopK | None, like: Tensor) -> CoderLa
 
 
 def _fingerprint(config: Mapping[str, Any], files: Sequence[Path]) -> str:
-    """Gives a hash over settings, shapes, biases and 64 evenly spaced rows of each matrix.
-
-    Sampling keeps opening a set of many gigabytes instant.
-    """
+    """Gives a hash over what decides the result: places and names of files do not."""
     settings = {key: value for key, value in config.items() if key not in _IGNORED | {"transcoders"}}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for file in files:
-        shapes = sorted(_shapes(file).items())
-        digest.update(repr(shapes).encode())
-        with safe_open(file, framework="pt") as content:
-            for key, (shape, _) in shapes:
-                rows = torch.linspace(0, shape[0] - 1, min(shape[0], _SAMPLED_ROWS)).long()
-                part = content.get_slice(key)[rows] if len(shape) > 1 else content.get_tensor(key)
-                digest.update(part.contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return fingerprint(settings, files)

@@ -26,9 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from circuits.dictionaries.activations import JumpReLU
@@ -52,7 +49,7 @@ from circuits.dictionaries.formats.tensor_files import (
     words,
 )
 from circuits.dictionaries.hints import Hints
-from circuits.dictionaries.rows import FileRows, finite
+from circuits.dictionaries.rows import FileRows
 from circuits.errors import Incompatible, InvalidFile, UsageError
 from circuits.models.base import Model
 
@@ -63,49 +60,6 @@ _HARMLESS: Final = words("width l0 model_name")
 _TYPES: Final = ("sae", "transcoder", "clt")
 _KEYS: Final = {"w_enc", "w_dec", "threshold"}
 _SKIP: Final = "affine_skip_connection"
-
-
-@dataclass(frozen=True)
-class TargetRows(Rows):
-    """Rows of a decoder of three dimensions, m × targets × d, for one target; read when asked for.
-
-    Attributes:
-        path: the safetensors file.
-        key: the tensor.
-        target: which of the second dimension.
-        dtype: what the rows are converted to.
-        device: where they are put.
-    """
-
-    path: Path
-    key: str
-    target: int
-    dtype: torch.dtype
-    device: torch.device
-
-    def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
-        """Gives the rows of the given features; no other pages of the file are touched.
-
-        Raises:
-            InvalidFile: the file can no longer be read, or a row holds NaN or infinity.
-        """
-        return self._read(torch.as_tensor(ids, dtype=torch.long).cpu())
-
-    def all(self) -> Float[Tensor, "m d"]:
-        """Gives the whole matrix.
-
-        Raises:
-            InvalidFile: as for `take`.
-        """
-        return self._read(slice(None))
-
-    def _read(self, index: Tensor | slice) -> Tensor:
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                rows = file.get_slice(self.key)[index, self.target]
-        except (OSError, SafetensorError) as cause:
-            raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
-        return finite(rows.to(self.device, self.dtype), self.path, self.key)
 
 
 @dataclass(frozen=True)
@@ -264,7 +218,8 @@ def _layer(found: _Found, layer: int, like: Tensor) -> CoderLayer:
     decoders: tuple[tuple[int, Rows], ...]
     if found.kind == "clt":
         later = [into for into in found.files if into >= layer]
-        decoders = tuple((into, TargetRows(file, "w_dec", into, like.dtype, like.device)) for into in later)
+        stored = (file, "w_dec", (m, d), like.dtype, like.device)
+        decoders = tuple((into, FileRows(*stored, target=into)) for into in later)
     else:
         decoders = ((layer, FileRows(file, "w_dec", (m, d), like.dtype, like.device)),)
     return CoderLayer(
