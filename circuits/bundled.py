@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from circuits.errors import NotFound
 
 TOY = "toy"
-"""The name of the bundled model, and of its dictionary."""
+"""The name of the bundled model, and of its default dictionary."""
+
+TOY_DICTIONARIES: Final[Mapping[str, str]] = {
+    TOY: "transcoders",
+    "toy-clt": "clt",
+    "toy-sae-8x": "sae-8x",
+    "toy-sae-32x": "sae-32x",
+    "toy-sae-100x": "sae-100x",
+}
+"""The dictionaries of the bundled model, by name, and where each lies beside it."""
 
 
 def bundled(name: str) -> Path:

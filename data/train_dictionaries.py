@@ -1,52 +1,67 @@
-"""Trains the bundled model's default dictionary: transcoders for all four layers.
+"""Trains the dictionaries of the bundled model, each until it is done; a run that was stopped goes on.
 
-    python data/train_dictionaries.py WORK data/toy      # about 10 minutes on one core; resumes
+    python data/train_dictionaries.py WORK data/toy                     # all of PARTS, an hour on one core
+    python data/train_dictionaries.py WORK data/toy --only transcoders  # one of them
 
-writes `transcoders/` beside the model, weights as float16.
+writes each beside the model, rows as int8 (`circuits.dictionaries.formats.compact`).
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
 
-from circuits.dictionaries.coders import CoderLayer
-from circuits.dictionaries.formats.circuit_tracer import save_transcoders
-from circuits.dictionaries.rows import DenseRows
+from circuits.dictionaries.formats.compact import save_compact
 from circuits.models.load import load_model
 from circuits.training.settings import Training
 from circuits.training.tokens import Sequences
 from circuits.training.trainer import Trainer, losses
 
-SETTINGS = Training(layers=(0, 1, 2, 3), features=2048, k=16, tokens=3_000_000, batch=2048, rate=2e-3)
-LENGTH = 128
+LENGTH: Final = 128
 EACH, GEOGRAPHY = 1500, 6000  # sequences of a domain
+LAYERS: Final = (0, 1, 2, 3)
+FAMILY: Final[dict[str, Any]] = {"kind": "sae", "layers": (1,), "k": 16, "tokens": 3_000_000}
+PARTS: Final = {
+    "transcoders": Training(layers=LAYERS, features=2048, k=16, tokens=3_000_000, batch=2048, rate=2e-3),
+    "clt": Training(kind="clt", layers=LAYERS, features=1024, k=16, tokens=3_000_000, batch=2048, rate=2e-3),
+    "sae-8x": Training(features=8 * 192, **FAMILY),
+    "sae-32x": Training(features=32 * 192, **FAMILY),
+    "sae-100x": Training(features=100 * 192, **FAMILY),
+}
+"""Transcoders, a cross-layer transcoder, and SAEs of the stream after the second of four blocks."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("toy", type=Path)
+    parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = load_model(str(options.toy / "model"))
-    place = options.work / "transcoders.training"
-    trainer = Trainer(model, sequences(options.work / "train.npz"), SETTINGS, place)
+    for name in [options.only] if options.only else PARTS:
+        train(name, options.work, options.toy)
+
+
+def train(name: str, work: Path, toy: Path) -> None:
+    """Trains and writes one dictionary."""
+    place = work / f"{name}.training"
+    trainer = Trainer(load_model(str(toy / "model")), sequences(work / "train.npz"), PARTS[name], place)
 
     def listen(progress) -> None:  # type: ignore[no-untyped-def]
         if progress.step % 100 == 0:
             fvu, l0, dead = losses(progress.told)
-            print(f"{progress.step}/{progress.steps} FVU {fvu:.3f} L0 {l0:.1f} dead {dead:.1%}", flush=True)
+            print(
+                f"{name} {progress.step}/{progress.steps} FVU {fvu:.3f} L0 {l0:.1f} dead {dead:.1%}",
+                flush=True,
+            )
 
     trainer.train(listen)
-    trained = trainer.dictionary()
-    coders = [halved(trained.coder(layer)) for layer in trained.layers]
-    save_transcoders(options.toy / "transcoders", coders, trained.settings, overwrite=True)
+    save_compact(toy / name, trainer.dictionary(), overwrite=True)
     shutil.rmtree(place)
 
 
@@ -60,18 +75,6 @@ def sequences(file: Path) -> Sequences:
         count = GEOGRAPHY if name == "geography" else EACH
         parts.append(rows[dice.permutation(len(rows))[:count]])
     return Sequences(np.concatenate(parts), str(file))
-
-
-def halved(coder: CoderLayer) -> CoderLayer:
-    """Gives a coder with float16 weights."""
-    ((into, decoder),) = coder.decoders
-    return replace(
-        coder,
-        encoder=DenseRows(coder.encoder.all().half()),
-        encoder_bias=coder.encoder_bias.half(),
-        decoders=((into, DenseRows(decoder.all().half())),),
-        decoder_bias=coder.decoder_bias.half(),
-    )
 
 
 if __name__ == "__main__":

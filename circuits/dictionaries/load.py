@@ -8,16 +8,30 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from circuits.bundled import TOY, bundled
+from circuits.bundled import TOY_DICTIONARIES, bundled
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.coders import Coders, CoderSettings
-from circuits.dictionaries.formats import circuit_tracer, gemma_scope, gemma_scope_2, sae_lens, sae_lens_flat
+from circuits.dictionaries.formats import (
+    circuit_tracer,
+    compact,
+    gemma_scope,
+    gemma_scope_2,
+    sae_lens,
+    sae_lens_flat,
+)
 from circuits.dictionaries.hints import Hints, split
 from circuits.dictionaries.neurons import Neurons
 from circuits.errors import InvalidFile, NotFound, near_matches
 from circuits.models.base import Model
 
-FORMATS: Final[tuple[ModuleType, ...]] = (gemma_scope, gemma_scope_2, sae_lens, sae_lens_flat, circuit_tracer)
+FORMATS: Final[tuple[ModuleType, ...]] = (
+    compact,
+    gemma_scope,
+    gemma_scope_2,
+    sae_lens,
+    sae_lens_flat,
+    circuit_tracer,
+)
 """Every layout on disk: a module with NAME, `recognises(path)`, `describe(path, hints)` and
 `load(path, model, hints)`. A layout is recognised by its keys, never by the names of its files, and
 the most telling stands first."""
@@ -27,9 +41,9 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
     """Gives the dictionary a user named, checked against the model it is to explain.
 
     Args:
-        spec: `"neurons"`; `"toy"`, the transcoders of the bundled model; or a file or directory in one
-            of the layouts of `circuits.dictionaries.formats`, or a directory of such, one for each of
-            some layers.
+        spec: `"neurons"`; a dictionary of the bundled model (`"toy"`, its transcoders, or another of
+            `circuits.bundled.TOY_DICTIONARIES`); or a file or directory in one of the layouts of
+            `circuits.dictionaries.formats`, or a directory of such, one for each of some layers.
             `PATH?layer=5&site=block_out` says what a layout leaves open (`circuits.dictionaries.hints`).
         model: the model it is for.
 
@@ -45,7 +59,7 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
     if not path.exists():
         raise NotFound(
             f"No dictionary {spec!r}: give 'neurons' or a file or directory of transcoders or SAEs."
-            + near_matches(spec, ["neurons"])
+            + near_matches(spec, ["neurons", *TOY_DICTIONARIES])
         )
     found = [layout.load(part, model, hints) for layout, part in _parts(path)]
     dictionary = found[0] if len(found) == 1 else _join(found, spec)
@@ -74,7 +88,8 @@ def describe(spec: str | Path) -> dict[str, Any]:
 
 def _named(spec: str) -> tuple[Path, Hints]:
     """Gives the path behind a name of ours, or the path and hints that were given."""
-    return (bundled("toy/transcoders"), Hints()) if spec == TOY else split(spec)
+    ours = TOY_DICTIONARIES.get(spec)
+    return split(spec) if ours is None else (bundled(f"toy/{ours}"), Hints())
 
 
 def _parts(path: Path) -> list[tuple[ModuleType, Path]]:
