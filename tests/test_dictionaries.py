@@ -282,7 +282,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, kind, sites):
     for layer in range(model.n_layers):
         # equal weights at other addresses: some matrix libraries then add in another order
         ours, theirs = held.encode(layer, x).activation, loaded.encode(layer, x).activation
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
         assert torch.equal(held.coder(layer).encoder.all(), loaded.coder(layer).encoder.all())
         assert torch.equal(held.constant(layer, x), loaded.constant(layer, x))
         (a,), (b,) = held.write_terms(layer, x), loaded.write_terms(layer, x)

@@ -92,8 +92,10 @@ def _run(path: Path) -> Found:
         ("explains", explained(graph)),
         ("model", *_named(meta.get("model"))),
         ("dictionary", *_named(meta.get("dictionary"))),
+        *_read(meta.get("dictionary")),
         *size_facts(graph),
         *score_facts(graph),
+        *([("memory", size(meta["peak_bytes"]), "at its peak")] if meta.get("peak_bytes") else []),
         ("on disk", size(sum(files.values())), ", ".join(files)),
         ("created", str(meta.get("created", "unknown"))),
         ("made with", ", ".join(f"{name} {v}" for name, v in (meta.get("versions") or {}).items())),
@@ -119,6 +121,13 @@ def _named(meta: Any) -> tuple[str, str]:
     name = str(meta.get("name") or meta.get("kind") or meta.get("spec") or "unknown")
     mark = str(meta.get("fingerprint") or "").rpartition(":")[2]
     return (name, f"fingerprint {mark[:12]}…" if mark else "")
+
+
+def _read(meta: Any) -> list[Row]:
+    """Gives how much of a dictionary's files was read, where a run or trace records it."""
+    if not isinstance(meta, Mapping) or not {"bytes", "bytes_read"} <= meta.keys():
+        return []
+    return [("read of it", size(meta["bytes_read"]), f"of {size(meta['bytes'])} on disk")]
 
 
 def _trace(path: Path) -> Found:
@@ -148,6 +157,7 @@ def _trace(path: Path) -> Found:
         ("targets", ", ".join(trace.targets.names)),
         ("model", *_named(trace.meta.get("model"))),
         ("dictionary", *_named(trace.meta.get("dictionary"))),
+        *_read(trace.meta.get("dictionary")),
         ("layers", f"{trace.n_layers}", f"width {trace.width}"),
         ("features", f"{on:,}", f"and {off:,} dormant" if off else ""),
         ("numbers", str(trace.dtype), size(path.stat().st_size) + " on disk"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,16 @@ def memory() -> int | None:
         return None
 
 
+def peak_memory() -> int | None:
+    """Gives the most memory this process has held so far, in bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 @dataclass(frozen=True)
 class Rows:
     """Which rows are computed, and where.
@@ -194,7 +205,7 @@ class Rows:
 
 
 def stamped(graph: Graph, arguments: Sequence[str], seed: int, began: float) -> Graph:
-    """Gives the graph with how it came about: command line, seed, time of day, seconds in all."""
+    """Gives the graph with how it came about: command line, seed, time of day, seconds, peak memory."""
     now = dt.datetime.now(dt.UTC)
     timings: Mapping[str, Any] = graph.meta.get("timings") or {}
     return graph.with_meta(
@@ -202,6 +213,7 @@ def stamped(graph: Graph, arguments: Sequence[str], seed: int, began: float) -> 
         seed=seed,
         created=now.isoformat(timespec="seconds"),
         timings={**timings, "total": time.perf_counter() - began},
+        peak_bytes=peak_memory(),
     )
 
 

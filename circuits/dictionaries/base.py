@@ -7,13 +7,14 @@ trace speaks of the residual stream only; a dictionary never sees them.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.dictionaries.reading import Reading
 from circuits.models.base import Model
 from circuits.models.sites import Site
 from circuits.schema import GateName
@@ -83,6 +84,10 @@ class Rows(abc.ABC):
     def all(self) -> Float[Tensor, "m d"]:
         """Gives the whole matrix."""
 
+    def blocks(self) -> Iterator[Float[Tensor, "_ d"]]:
+        """Gives the rows in turn, many at once; of a matrix on disk, few enough to bound the memory."""
+        yield self.all()
+
 
 class AbstractDictionary(abc.ABC):
     """A basis for the MLPs or the residual stream of a model; a layer's sites are those of its block.
@@ -95,6 +100,7 @@ class AbstractDictionary(abc.ABC):
         read_site: where features read.
         write_site: where features write.
         fingerprint: a hash over settings and weights.
+        loaded: what was read of its files to open it; its features are read when asked for.
     """
 
     kind: str
@@ -104,6 +110,7 @@ class AbstractDictionary(abc.ABC):
     read_site: ReadSite
     write_site: WriteSite
     fingerprint: str
+    loaded: Reading
 
     @abc.abstractmethod
     def encode(self, layer: int, x: Float[Tensor, "n d"]) -> Encoding:

@@ -19,7 +19,6 @@ from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import linear
 
 from circuits.dictionaries.activations import AbsTopK, Activation, TopK
 from circuits.dictionaries.base import (
@@ -31,7 +30,8 @@ from circuits.dictionaries.base import (
     WriteSite,
     WriteTerm,
 )
-from circuits.dictionaries.rows import CentredRows
+from circuits.dictionaries.reading import Reading
+from circuits.dictionaries.rows import CentredRows, products
 from circuits.errors import Incompatible, InvalidFile, UsageError
 from circuits.models.base import Model
 
@@ -148,6 +148,7 @@ class Coders(AbstractDictionary):
         self.read_site = settings.read_site
         self.write_site = settings.write_site
         self.fingerprint = settings.fingerprint
+        self.loaded = Reading()
         for layer in layers:
             top_k = layer.activation
             if isinstance(top_k, TopK | AbsTopK) and not 0 < top_k.k < self.n_features:
@@ -161,10 +162,10 @@ class Coders(AbstractDictionary):
         return self._at[layer]
 
     def encode(self, layer: int, x: Float[Tensor, "n d"]) -> Encoding:
-        """Gives the features of `layer` for inputs x; reads the encoder and does not keep it."""
+        """Gives the features of `layer` for inputs x; goes through the encoder and does not keep it."""
         coder = self._at[layer]
         x = x if coder.norm is None else coder.norm.apply(x)
-        return coder.activation(linear(x, coder.encoder.all(), coder.encoder_bias))
+        return coder.activation(products(x, coder.encoder, coder.encoder_bias))
 
     def read_terms(self, layer: int, x: Float[Tensor, "n d"]) -> tuple[ReadTerm, ...]:
         """Gives the encoder rows, centred and scaled where the coder normalises its input."""

@@ -21,6 +21,7 @@ from circuits.dictionaries.formats import (
 )
 from circuits.dictionaries.hints import Hints, split
 from circuits.dictionaries.neurons import Neurons
+from circuits.dictionaries.reading import reading
 from circuits.errors import InvalidFile, NotFound, near_matches
 from circuits.models.base import Model
 
@@ -61,9 +62,11 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
             f"No dictionary {spec!r}: give 'neurons' or a file or directory of transcoders or SAEs."
             + near_matches(spec, ["neurons", *TOY_DICTIONARIES])
         )
-    found = [layout.load(part, model, hints) for layout, part in _parts(path)]
+    with reading() as read:
+        found = [layout.load(part, model, hints) for layout, part in _parts(path)]
     dictionary = found[0] if len(found) == 1 else _join(found, spec)
     dictionary.check(model)
+    dictionary.loaded = read
     return dictionary
 
 

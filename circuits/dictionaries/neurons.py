@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from circuits.dictionaries.base import AbstractDictionary, Encoding, ReadSite, ReadTerm, WriteSite, WriteTerm
+from circuits.dictionaries.reading import Reading
 from circuits.dictionaries.rows import DenseRows
 from circuits.errors import Incompatible
 from circuits.models.base import MlpParts, Model
@@ -33,6 +34,7 @@ class Neurons(AbstractDictionary):
         self.read_site: ReadSite = "mlp_in"
         self.write_site: WriteSite = "mlp_out"
         self.fingerprint = f"neurons:{model.fingerprint}"
+        self.loaded = Reading()
 
     def encode(self, layer: int, x: Float[Tensor, "n d"]) -> Encoding:
         """Gives every neuron of `layer` for MLP inputs x."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.nn.functional import linear
 
 from circuits.dictionaries.base import Rows
+from circuits.dictionaries.reading import column_bytes, count
 from circuits.errors import InvalidFile
+
+BLOCK_BYTES: Final = 2**22
+"""Of a matrix on disk, about so much is held at once while all of it is gone through."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class CentredRows(Rows):
         """Gives the whole matrix."""
         return _centred(self.rows.all())
 
+    def blocks(self) -> Iterator[Float[Tensor, "_ d"]]:
+        """Gives the rows in turn, many at once."""
+        return map(_centred, self.rows.blocks())
+
 
 @dataclass(frozen=True)
 class ScaledRows(Rows):
@@ -64,6 +74,13 @@ class ScaledRows(Rows):
     def all(self) -> Float[Tensor, "m d"]:
         """Gives the whole matrix."""
         return self.rows.all() * self.scale[:, None]
+
+    def blocks(self) -> Iterator[Float[Tensor, "_ d"]]:
+        """Gives the rows in turn, many at once."""
+        at = 0
+        for block in self.rows.blocks():
+            yield block * self.scale[at : at + len(block), None]
+            at += len(block)
 
 
 @dataclass(frozen=True)
@@ -107,18 +124,58 @@ class FileRows(Rows):
         """
         return self._read(slice(None))
 
+    def blocks(self) -> Iterator[Float[Tensor, "_ d"]]:
+        """Gives the rows in turn, about 4 MB at once.
+
+        Raises:
+            InvalidFile: as for `take`.
+        """
+        return (self._read(some) for some in slices(self.shape, self.dtype))
+
     def _read(self, index: Tensor | slice) -> Tensor:
+        if not self.transposed:
+            return self._stored(index if self.target is None else (index, self.target))
+        if isinstance(index, slice):
+            return self._stored((slice(None), index)).T
+        # the pages of a few columns are those of all: some rows at a time, so that few stay in memory
+        parts = [self._stored((some, index)) for some in slices(self.shape[::-1], self.dtype)]
+        return torch.cat(parts).T
+
+    def _stored(self, where: Any) -> Tensor:
+        """Gives a part of the matrix as the file has it, rows and columns; the file is closed again."""
         try:
             with safe_open(self.path, framework="pt") as file:
-                stored = file.get_slice(self.key)
-                if self.target is not None:
-                    rows = stored[index, self.target]
-                else:
-                    rows = stored[:, index] if self.transposed else stored[index]
+                part = file.get_slice(self.key)[where]
         except (OSError, SafetensorError) as cause:
             raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
-        rows = rows.T if self.transposed else rows
-        return finite(rows.to(self.device, self.dtype), self.path, self.key)
+        n_bytes = part.numel() * part.dtype.itemsize
+        if self.transposed and isinstance(where[1], Tensor):
+            n_bytes = column_bytes(where[1], (len(part), self.shape[0]), part.dtype.itemsize)
+        count(self.path, n_bytes)
+        return finite(part.to(self.device, self.dtype), self.path, self.key)
+
+
+def slices(shape: tuple[int, int], dtype: torch.dtype) -> Iterator[slice]:
+    """Gives the rows of a matrix as slices of about 4 MB each."""
+    step = max(1, BLOCK_BYTES // (shape[1] * dtype.itemsize))
+    return (slice(at, min(at + step, shape[0])) for at in range(0, shape[0], step))
+
+
+def products(
+    x: Float[Tensor, "n d"], rows: Rows, bias: Float[Tensor, "m"] | None = None
+) -> Float[Tensor, "n m"]:
+    """Gives x · rowsᵀ + bias, going through the rows block by block."""
+    parts, at = [], 0
+    for block in rows.blocks():
+        some = None if bias is None else bias[at : at + len(block)]
+        parts.append(linear(x, block, some))
+        at += len(block)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def row_norms(rows: Rows) -> Float[Tensor, "m"]:
+    """Gives the Euclidean norm of every row, going through them block by block."""
+    return torch.cat([block.norm(dim=1) for block in rows.blocks()])
 
 
 def _centred(rows: Tensor) -> Tensor:

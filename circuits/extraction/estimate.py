@@ -11,6 +11,7 @@ import torch
 from circuits.dictionaries.activations import AbsTopK, TopK
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.coders import Coders
+from circuits.dictionaries.rows import BLOCK_BYTES
 from circuits.errors import UsageError
 from circuits.extraction.extract import Extraction
 from circuits.extraction.select import ByAttribution, NormShare
@@ -103,8 +104,9 @@ def estimate(
     edges = features * min(_MOST_EDGES, features // 2 + n_tokens * (L + 2)) * _EDGE_BYTES
     engine = frozen + int(2 * _PADDING * b * features * d) + edges
     weights = sum({p.data_ptr(): p.nbytes for p in model.module.parameters()}.values())
-    # what a layer needs while it is worked on: encoder, encodings, and the label scores of 256 features
-    working = b * (dictionary.n_features * (2 * d + 8 * n_tokens) + 2 * 256 * v) + 2**28
+    # what a layer needs while it is worked on: encoder rows, encodings, and the label scores of 256 features
+    block = min(2 * b * d * dictionary.n_features, 4 * BLOCK_BYTES)
+    working = block + b * (dictionary.n_features * 8 * n_tokens + 2 * 256 * v) + 2**28
     held = LIBRARIES + weights + trace
     return Estimate(
         n_tokens=n_tokens,

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.dictionaries.base import AbstractDictionary, Encoding
+from circuits.dictionaries.reading import Reading, reading
 from circuits.errors import UsageError
 from circuits.extraction.collect import LayerRows, Table, array, collect, distance, join, written
 from circuits.extraction.fold import Frozen, Through
@@ -89,6 +90,19 @@ def extract(
     settings = settings or Extraction()
     dictionary.check(model)
     tell = progress or (lambda *_: None)
+    with reading() as read:
+        trace = _trace(model, dictionary, prompt, settings, tell)
+    trace = _with_bytes(trace, dictionary.loaded + read)
+    if not settings.labels:
+        return trace
+    told = lens_labels(model, trace, step=lambda done, total: tell("labels", done, total))
+    return replace(trace, labels=told)
+
+
+def _trace(
+    model: Model, dictionary: AbstractDictionary, prompt: Prompt, settings: Extraction, tell: Progress
+) -> Trace:
+    """Gives the trace, without labels."""
     tell("forward", 0, 1)
     frozen = Frozen(model, dictionary, forward(model, prompt.ids))
     tell("forward", 1, 1)
@@ -103,7 +117,7 @@ def extract(
     held = [(i, frozen.through(i)) for i in range(model.n_layers) if not frozen.replaces_mlp(i)]
     meta = _meta(frozen, aims, settings, table)
     meta["selection"] = {**_named(select), "kept": n_kept, "active": layers.n_active}
-    trace = Trace(
+    return Trace(
         prompt=prompt,
         n_layers=model.n_layers,
         token_embedding=array(anatomy.embedding[ids] * anatomy.embedding_scale),
@@ -123,10 +137,14 @@ def extract(
         dormant_gap=None if layers.gap is None else array(layers.gap),
         meta=meta,
     )
-    if not settings.labels:
+
+
+def _with_bytes(trace: Trace, read: Reading) -> Trace:
+    """Gives the trace with what opening the dictionary and this prompt read of its files."""
+    if not read.files:
         return trace
-    told = lens_labels(model, trace, step=lambda done, total: tell("labels", done, total))
-    return replace(trace, labels=told)
+    sizes = {"bytes": read.bytes_on_disk, "bytes_read": read.bytes_read}
+    return replace(trace, meta={**trace.meta, "dictionary": {**trace.meta["dictionary"], **sizes}})
 
 
 def _sweep(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,8 @@ from circuits.dictionaries.base import Rows
 from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
 from circuits.dictionaries.formats.sites import hinted_place, hook_name
 from circuits.dictionaries.hints import Hints
-from circuits.dictionaries.rows import finite
+from circuits.dictionaries.reading import column_bytes, count
+from circuits.dictionaries.rows import finite, slices
 from circuits.errors import InvalidFile
 from circuits.models.base import Model
 
@@ -79,9 +80,25 @@ class ArchiveRows(Rows):
         """
         return self._read(slice(None))
 
+    def blocks(self) -> Iterator[Float[Tensor, "_ d"]]:
+        """Gives the rows in turn, about 4 MB at once.
+
+        Raises:
+            InvalidFile: as for `take`.
+        """
+        rows, columns = _array(self.path, self.key).shape
+        shape = (columns, rows) if self.transposed else (rows, columns)
+        return (self._read(some) for some in slices(shape, self.dtype))
+
     def _read(self, index: Any) -> Tensor:
         stored = _array(self.path, self.key)
         rows = np.array((stored.T if self.transposed else stored)[index])
+        n_bytes = rows.nbytes
+        if not isinstance(stored, np.memmap):
+            n_bytes = stored.nbytes  # compressed: all is read for any
+        elif self.transposed and not isinstance(index, slice):
+            n_bytes = column_bytes(torch.from_numpy(index), stored.shape, stored.itemsize)
+        count(self.path, n_bytes)
         return finite(torch.from_numpy(rows).to(self.device, self.dtype), self.path, self.key)
 
 
@@ -108,7 +125,9 @@ def load(path: Path, model: Model, hints: Hints) -> Coders:
     like = model.anatomy.embedding
 
     def vector(key: str) -> Tensor:
-        return finite(torch.from_numpy(np.array(_array(path, key))).to(like), path, key)
+        stored = np.array(_array(path, key))
+        count(path, stored.nbytes)
+        return finite(torch.from_numpy(stored).to(like), path, key)
 
     layer = CoderLayer(
         layer=place.layer,
@@ -213,5 +232,7 @@ def _fingerprint(path: Path) -> str:
         array = _array(path, key)
         digest.update(f"{key} {array.dtype} {array.shape}".encode())
         rows = np.linspace(0, len(array) - 1, min(len(array), _SAMPLED_ROWS)).astype(int)
-        digest.update(np.ascontiguousarray(array if array.ndim == 1 else array[rows]).tobytes())
+        part = np.ascontiguousarray(array if array.ndim == 1 else array[rows])
+        count(path, part.nbytes)
+        digest.update(part.tobytes())
     return digest.hexdigest()[:16]

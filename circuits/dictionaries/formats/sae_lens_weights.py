@@ -33,7 +33,7 @@ from circuits.dictionaries.formats.tensor_files import (
     shapes_of,
     words,
 )
-from circuits.dictionaries.rows import CentredRows, FileRows, ScaledRows
+from circuits.dictionaries.rows import CentredRows, FileRows, ScaledRows, products, row_norms
 from circuits.errors import InvalidFile
 from circuits.models.base import Model
 
@@ -54,7 +54,6 @@ _HARMLESS_LOADING: Final = words(
 )
 _FOLDED_LOADING: Final = ("center_writing_weights", "fold_ln")
 _SCALES: Final = ("scaling_factor", "finetuning_scaling_factor")
-_CHUNK: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def read_coder(coder: SaeLensCoder, model: Model, spec: str) -> Coders:
     written = FileRows(coder.weights, "W_dec", (m, d), like.dtype, like.device)
     scale, bias, activation = _reading(coder, vectors, written)
     if coder.apply_b_dec:
-        shift = stored.all() @ vectors["b_dec"]
+        shift = products(vectors["b_dec"][None], stored)[0]
         bias = bias - (shift if scale is None else scale * shift)
     encoder: Rows = stored if scale is None else ScaledRows(stored, scale)
     layered = model.anatomy.layers[0].mlp_norm.kind == "layer"
@@ -255,14 +254,14 @@ def _reading(
     activation = AbsTopK(coder.k) if coder.architecture == "abstopk" else TopK(coder.k, relu=True)
     if not coder.rescale:
         return None, bias, activation
-    norms = _norms(written, len(bias))
+    norms = row_norms(written)
     return norms, bias * norms, activation
 
 
 def _decoder(coder: SaeLensCoder, vectors: Mapping[str, Tensor], written: Rows) -> Rows:
     """Gives the decoder's rows per unit of what sae-lens calls the activation."""
     if coder.rescale:
-        norms = _norms(written, len(vectors["b_enc"]))
+        norms = row_norms(written)
         return ScaledRows(written, torch.where(norms > 0, 1 / norms, 0))
     factor = next((vectors[key] for key in _SCALES if key in vectors), None)
     if factor is None or bool(torch.isclose(factor, torch.ones_like(factor)).all()):
@@ -273,11 +272,6 @@ def _decoder(coder: SaeLensCoder, vectors: Mapping[str, Tensor], written: Rows) 
             " finetuning_scaling_factor: false."
         )
     return ScaledRows(written, factor)
-
-
-def _norms(rows: Rows, m: int) -> Float[Tensor, "m"]:
-    """Gives the norm of every row, a few at a time."""
-    return torch.cat([rows.take(range(at, min(at + _CHUNK, m))).norm(dim=1) for at in range(0, m, _CHUNK)])
 
 
 def _skip(coder: SaeLensCoder, d: int, like: Tensor) -> Rows | None:

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from circuits.dictionaries.reading import count
 from circuits.dictionaries.rows import finite
 from circuits.errors import InvalidFile
 
@@ -75,9 +76,11 @@ def read_small(file: Path, keys: Sequence[str], like: Tensor) -> dict[str, Tenso
     """
     try:
         with safe_open(file, framework="pt") as content:
-            return {key: finite(content.get_tensor(key).to(like), file, key) for key in keys}
+            stored = {key: content.get_tensor(key) for key in keys}
     except (OSError, SafetensorError) as cause:
         raise InvalidFile(f"{file} could not be read: {cause}.") from cause
+    count(file, sum(part.nbytes for part in stored.values()))
+    return {key: finite(part.to(like), file, key) for key, part in stored.items()}
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -118,5 +121,6 @@ def fingerprint(settings: Mapping[str, Any], files: Sequence[Path]) -> str:
                 stored = content.get_slice(key)
                 rows = torch.linspace(0, shape[0] - 1, min(shape[0], _SAMPLED_ROWS)).long() if shape else None
                 part = content.get_tensor(key) if rows is None or len(shape) < 2 else stored[rows]
+                count(file, part.nbytes)
                 digest.update(part.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
