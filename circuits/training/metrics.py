@@ -35,6 +35,9 @@ Progress = Callable[[str, int, int], None]
 CAPTURED_BYTES = 2**28
 """Of what passes at all places of a dictionary, held at a time."""
 
+TOKENS_AT_ONCE = 2**13
+"""Run through the model together, where sequences are shorter."""
+
 DENSE = 0.1
 """A feature is dense if it is active at more than this share of the tokens."""
 
@@ -133,7 +136,7 @@ def passing(
     where = places(dictionary)
     length = int(sequences.ids.shape[1])
     row = len(where) * length * model.width * model.anatomy.embedding.element_size()
-    at_once = max(1, CAPTURED_BYTES // row)
+    at_once = max(1, min(CAPTURED_BYTES // row, TOKENS_AT_ONCE // length))
     for start in range(0, len(sequences), at_once):
         if progress is not None:
             progress("Comparing outputs", start * length, len(sequences) * length)

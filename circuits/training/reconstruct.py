@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.dictionaries.base import AbstractDictionary
+from circuits.dictionaries.base import AbstractDictionary, Rows
 
 ENCODED_AT_ONCE = 2**24
 """Pre-activations held at a time; with activations and thresholds about four times as many numbers."""
@@ -28,35 +29,47 @@ class Written:
     on: Int[Tensor, "m"]
 
 
+def decoders(dictionary: AbstractDictionary, layer: int) -> dict[int, Rows]:
+    """Gives the decoder rows of a layer's features, by layer written into; nothing is read from disk."""
+    return {term.layer: term.rows for term in dictionary.write_terms(layer, torch.empty(0, 2))}
+
+
 @torch.no_grad()
-def write(dictionary: AbstractDictionary, layer: int, x: Float[Tensor, "n d"]) -> Written:
+def write(
+    dictionary: AbstractDictionary,
+    layer: int,
+    x: Float[Tensor, "n d"],
+    wanted: Collection[int] | None = None,
+) -> Written:
     """Gives what the features of `layer` write for inputs x at the read site: Σ a_i decoder_i.
 
     What a layer of a dictionary gives is the sum over all layers that write into it: of a cross-layer
-    transcoder its own and all earlier ones, of any other its own. Matrices are read from disk once a call
-    and not kept; tokens are encoded a block at a time (`ENCODED_AT_ONCE`).
+    transcoder its own and all earlier ones, of any other its own. Matrices are read from disk once a
+    block of tokens (`ENCODED_AT_ONCE`), decoders once a call, and not kept.
 
     Args:
         dictionary: of any kind.
         layer: one of its layers.
         x: what its features read.
+        wanted: the layers whose outputs are asked for; None is all that it writes into.
     """
-    block = max(1, ENCODED_AT_ONCE // dictionary.n_features)
     on = torch.zeros(dictionary.n_features, dtype=torch.long, device=x.device)
-    decoders = {term.layer: term.rows.all() for term in dictionary.write_terms(layer, x[:0])}
+    matrices = {
+        to: rows.all() for to, rows in decoders(dictionary, layer).items() if wanted is None or to in wanted
+    }
     skip = dictionary.skip(layer)
-    parts: dict[int, list[Tensor]] = {to: [] for to in (layer, *decoders)}
-    for rows in torch.split(x, block):
-        activation = dictionary.encode(layer, rows).activation
+    into: dict[int, Tensor] = {to: torch.zeros_like(x) for to in matrices}
+    if wanted is None or layer in wanted:
+        constant = dictionary.constant(layer, x)
+        into[layer] = torch.zeros_like(x) if constant is None else constant.clone()
+        into[layer] += 0 if skip is None else x @ skip.T
+    block = max(1, ENCODED_AT_ONCE // dictionary.n_features)
+    for start in range(0, len(x), block):
+        part = slice(start, start + block)
+        activation = dictionary.encode(layer, x[part]).activation
         on += (activation != 0).sum(0)
-        found = {layer: torch.zeros_like(rows)}
-        for term in dictionary.write_terms(layer, rows):
-            part = activation @ decoders[term.layer]
-            part = part if term.coefficient is None else part * term.coefficient[:, None]
-            found[term.layer] = found.get(term.layer, 0) + part
-        constant = dictionary.constant(layer, rows)
-        found[layer] = found[layer] if constant is None else found[layer] + constant
-        found[layer] = found[layer] if skip is None else found[layer] + rows @ skip.T
-        for to, part in found.items():
-            parts[to].append(part)
-    return Written({to: torch.cat(found) for to, found in parts.items()}, on)
+        for term in dictionary.write_terms(layer, x[part]):
+            if term.layer in matrices:
+                out = activation @ matrices[term.layer]
+                into[term.layer][part] += out if term.coefficient is None else out * term.coefficient[:, None]
+    return Written(into, on)
