@@ -14,6 +14,7 @@ from circuits.dictionaries.coders import Coders, CoderSettings
 from circuits.dictionaries.formats import (
     circuit_tracer,
     compact,
+    circuit_tracer_clt,
     gemma_scope,
     gemma_scope_2,
     sae_lens,
@@ -31,6 +32,7 @@ FORMATS: Final[tuple[ModuleType, ...]] = (
     gemma_scope_2,
     sae_lens,
     sae_lens_flat,
+    circuit_tracer_clt,
     circuit_tracer,
 )
 """Every layout on disk: a module with NAME, `recognises(path)`, `describe(path, hints)` and

@@ -36,7 +36,9 @@ from circuits.dictionaries.formats.tensor_files import (
     check_tensors,
     fingerprint,
     read_small,
+    refuse_unknown,
     shapes_of,
+    words,
 )
 from circuits.dictionaries.hints import Hints
 from circuits.dictionaries.rows import FileRows
@@ -56,16 +58,9 @@ WRITE_HOOKS: Final[Mapping[str, WriteSite]] = {
     "mlp.hook_out": "mlp_out",
     "hook_mlp_out": "mlp_added",  # TransformerLens: after a post-norm, where there is one
 }
-_HANDLED = {
-    "model_kind",
-    "feature_input_hook",
-    "feature_output_hook",
-    "transcoders",
-    "activation",
-    "k",
-    "relu",
-}
-_IGNORED = {"model_name", "scan", "repo_id", "revision", "subfolder"}
+COMMON: Final = words("model_kind feature_input_hook feature_output_hook")
+_HANDLED: Final = COMMON | words("transcoders activation k relu")
+_IGNORED: Final = words("model_name scan repo_id revision subfolder")
 _THRESHOLD = "activation_function.threshold"
 
 
@@ -74,7 +69,7 @@ def recognises(path: Path) -> bool:
     if not path.is_dir():
         return False
     if (path / "config.yaml").exists():
-        return "model_kind" in _read_config(path)
+        return "model_kind" in read_config(path)
     return any("W_enc" in shapes_of(file) for file in sorted(path.glob("*.safetensors"))[:1])
 
 
@@ -90,16 +85,13 @@ def load(path: Path, model: Model, hints: Hints) -> Coders:
         UsageError: a hint that the directory itself answers.
     """
     hints.refuse(NAME, path)
-    config = _read_config(path)
-    _check_config(path, config)
+    config = read_config(path)
+    check_config(path, config, "transcoder_set", _HANDLED)
     files = _layer_files(path, config)
-    read = READ_HOOKS[config["feature_input_hook"]]
-    if read == "mlp_in_no_gain" and model.anatomy.layers[0].mlp_norm.kind == "layer":
-        read = "mlp_in"
     top_k = _top_k(path, config)
     settings = CoderSettings(
         kind="transcoder",
-        read_site=read,
+        read_site=read_site(config, model),
         write_site=WRITE_HOOKS[config["feature_output_hook"]],
         fingerprint=_fingerprint(config, files),
         spec=str(path),
@@ -115,8 +107,8 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
         InvalidFile, Incompatible, UsageError: as `load`.
     """
     hints.refuse(NAME, path)
-    config = _read_config(path)
-    _check_config(path, config)
+    config = read_config(path)
+    check_config(path, config, "transcoder_set", _HANDLED)
     files = _layer_files(path, config)
     found = [shapes_of(file) for file in files]
     sizes = {_check_shapes(file, shapes) for file, shapes in zip(files, found, strict=True)}
@@ -161,11 +153,7 @@ def save_transcoders(
         WriteFailed: the file system refused.
     """
     settings = settings or CoderSettings()
-    config: dict[str, Any] = {
-        "model_kind": "transcoder_set",
-        "feature_input_hook": next(h for h, site in READ_HOOKS.items() if site == settings.read_site),
-        "feature_output_hook": next(h for h, site in WRITE_HOOKS.items() if site == settings.write_site),
-    }
+    config: dict[str, Any] = {"model_kind": "transcoder_set", **hooks_of(settings)}
     top_k = {layer.activation for layer in layers if isinstance(layer.activation, TopK)}
     if top_k:
         if len(top_k) > 1 or not all(isinstance(layer.activation, TopK) for layer in layers):
@@ -179,6 +167,70 @@ def save_transcoders(
             except SafetensorError as cause:
                 raise OSError(str(cause)) from cause
         (temporary / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Gives the settings of a directory.
+
+    Raises:
+        InvalidFile: there are none, or they cannot be read.
+    """
+    file = path / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text())
+    except FileNotFoundError as cause:
+        raise InvalidFile(
+            f"{path} holds transcoders but no config.yaml: write one with model_kind, feature_input_hook"
+            " and feature_output_hook."
+        ) from cause
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
+        raise InvalidFile(f"{file} could not be read: {' '.join(str(cause).split())}.") from cause
+    if not isinstance(config, dict):
+        raise InvalidFile(f"{file} is no table of settings.")
+    return config
+
+
+def check_config(path: Path, config: Mapping[str, Any], kind: str, handled: frozenset[str]) -> None:
+    """Raises unless the settings are those of one kind of dictionary, all of them known.
+
+    Raises:
+        InvalidFile: settings that are neither handled nor known to be harmless.
+        Incompatible: another kind, or a hook that is not known.
+    """
+    if config.get("model_kind") != kind:
+        raise Incompatible(f"{path} is of the kind {config.get('model_kind')!r}: only {kind} can be read.")
+    refuse_unknown(path / "config.yaml", {str(key): None for key in config}, handled | _IGNORED)
+    for key, known in (("feature_input_hook", READ_HOOKS), ("feature_output_hook", WRITE_HOOKS)):
+        if config.get(key) not in known:
+            raise Incompatible(
+                f"{path / 'config.yaml'} gives {key} as {config.get(key)!r}: known are {', '.join(known)}."
+            )
+
+
+def read_site(config: Mapping[str, Any], model: Model) -> ReadSite:
+    """Gives where features read, for a model whose norms are of one kind or the other."""
+    read = READ_HOOKS[config["feature_input_hook"]]
+    layered = model.anatomy.layers[0].mlp_norm.kind == "layer"
+    return "mlp_in" if read == "mlp_in_no_gain" and layered else read
+
+
+def hooks_of(settings: CoderSettings) -> dict[str, str]:
+    """Gives the names of the hooks where a dictionary reads and writes.
+
+    Raises:
+        UsageError: a site that has no name in this layout.
+    """
+    reads = {site: hook for hook, site in reversed(tuple(READ_HOOKS.items()))}
+    writes = {site: hook for hook, site in reversed(tuple(WRITE_HOOKS.items()))}
+    if settings.read_site not in reads or settings.write_site not in writes:
+        raise UsageError(
+            f"circuit-tracer's layouts read at {', '.join(reads)} and write at {', '.join(writes)}: what"
+            f" reads {settings.read_site} and writes {settings.write_site} cannot be said there."
+        )
+    return {
+        "feature_input_hook": reads[settings.read_site],
+        "feature_output_hook": writes[settings.write_site],
+    }
 
 
 def _tensors(layer: CoderLayer) -> dict[str, Tensor]:
@@ -198,39 +250,6 @@ def _tensors(layer: CoderLayer) -> dict[str, Tensor]:
     if layer.skip is not None:
         tensors["W_skip"] = layer.skip.all()
     return {key: tensor.contiguous().clone() for key, tensor in tensors.items()}
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    file = path / "config.yaml"
-    try:
-        config = yaml.safe_load(file.read_text())
-    except FileNotFoundError as cause:
-        raise InvalidFile(
-            f"{path} holds transcoders but no config.yaml: write one with model_kind, feature_input_hook"
-            " and feature_output_hook."
-        ) from cause
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
-        raise InvalidFile(f"{file} could not be read: {' '.join(str(cause).split())}.") from cause
-    if not isinstance(config, dict):
-        raise InvalidFile(f"{file} is no table of settings.")
-    return config
-
-
-def _check_config(path: Path, config: Mapping[str, Any]) -> None:
-    kind = config.get("model_kind")
-    if kind != "transcoder_set":
-        raise Incompatible(f"{path} is of the kind {kind!r}: only transcoder_set can be read.")
-    unknown = sorted(str(key) for key in config if key not in _HANDLED | _IGNORED)
-    if unknown:
-        raise InvalidFile(
-            f"{path / 'config.yaml'} has settings that are neither handled nor known to be harmless:"
-            f" {', '.join(unknown)}."
-        )
-    for key, known in (("feature_input_hook", READ_HOOKS), ("feature_output_hook", WRITE_HOOKS)):
-        if config.get(key) not in known:
-            raise Incompatible(
-                f"{path / 'config.yaml'} gives {key} as {config.get(key)!r}: known are {', '.join(known)}."
-            )
 
 
 def _top_k(path: Path, config: Mapping[str, Any]) -> TopK | None:

@@ -33,6 +33,7 @@ from circuits.dictionaries.base import Rows
 from circuits.dictionaries.coders import CoderKind, CoderLayer, Coders, CoderSettings
 from circuits.dictionaries.formats.sites import (
     Place,
+    hinted_clt_place,
     hinted_place,
     hook_name,
     sae_place,
@@ -50,7 +51,7 @@ from circuits.dictionaries.formats.tensor_files import (
 )
 from circuits.dictionaries.hints import Hints
 from circuits.dictionaries.rows import FileRows
-from circuits.errors import Incompatible, InvalidFile, UsageError
+from circuits.errors import Incompatible, InvalidFile
 from circuits.models.base import Model
 
 NAME: Final = "Gemma Scope 2 (safetensors with w_enc, w_dec and threshold, config.json)"
@@ -179,12 +180,7 @@ def _clt_place(path: Path, config: Mapping[str, Any], hints: Hints) -> Place:
     if isinstance(into, str) and isinstance(out, str):
         hints.refuse(NAME, path)
         return transcoder_place(into, out, path / "config.json")
-    if hints.layer is not None or hints.site is not None or not (hints.reads and hints.writes):
-        raise UsageError(
-            f"{path} is a cross-layer transcoder that does not say where it belongs: add"
-            " ?reads=mlp_in&writes=mlp_added to its name, and no layer."
-        )
-    return hinted_place(hints, path, layer=0)[0]
+    return hinted_clt_place(hints, path)
 
 
 def _layers(path: Path, files: Sequence[Path]) -> dict[int, Path]:

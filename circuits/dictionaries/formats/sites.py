@@ -167,6 +167,20 @@ def hinted_place(hints: Hints, path: Path, *, layer: int | None = None) -> tuple
     return Place(layer, cast("ReadSite", reads), cast("WriteSite", writes)), transcoder
 
 
+def hinted_clt_place(hints: Hints, path: Path) -> Place:
+    """Gives where the user says that a cross-layer transcoder reads and writes; the layer is of no meaning.
+
+    Raises:
+        UsageError: too little or too much is given.
+    """
+    if hints.layer is not None or hints.site is not None or not (hints.reads and hints.writes):
+        raise UsageError(
+            f"{path} is a cross-layer transcoder that does not say where it belongs: add"
+            " ?reads=mlp_in&writes=mlp_added to its name, and no layer."
+        )
+    return hinted_place(hints, path, layer=0)[0]
+
+
 def _writable(site: ReadSite, hook: str, path: Path) -> WriteSite:
     if site not in _WRITE_SITES:
         raise Incompatible(
