@@ -45,3 +45,15 @@ def outputs(coders, layer, x):
     if skip is not None:
         out[layer] = out[layer] + x @ skip.T
     return encoding, out
+
+
+def reconstruction(coders, x):
+    """Gives a CLT's activations, and the sum of what all its layers write, biases with it."""
+    total, activations = [torch.zeros_like(part) for part in x], []
+    for layer in coders.layers:
+        encoding, out = outputs(coders, layer, x[layer])
+        activations.append(encoding.activation)
+        assert list(out) == list(range(layer, len(x)))
+        for into, written in out.items():
+            total[into] = total[into] + written
+    return torch.stack(activations), torch.stack(total)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from coders_on_disk import FIXTURES, D, layout_of, outputs, read, small_model
+from coders_on_disk import FIXTURES, D, layout_of, read, reconstruction, small_model
 from extraction import PLAIN, prompt_of
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_model
@@ -41,18 +41,6 @@ SITES = {
 
 def close(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
-
-
-def reconstruction(coders, x):
-    """Gives activations and the sum of what all source layers write, biases with it."""
-    total, activations = [torch.zeros_like(part) for part in x], []
-    for layer in coders.layers:
-        encoding, out = outputs(coders, layer, x[layer])
-        activations.append(encoding.activation)
-        assert list(out) == list(range(layer, LAYERS))
-        for into, written in out.items():
-            total[into] = total[into] + written
-    return torch.stack(activations), torch.stack(total)
 
 
 @pytest.mark.parametrize("name", SITES)

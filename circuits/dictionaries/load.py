@@ -13,8 +13,9 @@ from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.coders import Coders, CoderSettings
 from circuits.dictionaries.formats import (
     circuit_tracer,
-    compact,
     circuit_tracer_clt,
+    compact,
+    crosslayer_coding,
     gemma_scope,
     gemma_scope_2,
     sae_lens,
@@ -32,6 +33,7 @@ FORMATS: Final[tuple[ModuleType, ...]] = (
     gemma_scope_2,
     sae_lens,
     sae_lens_flat,
+    crosslayer_coding,
     circuit_tracer_clt,
     circuit_tracer,
 )

@@ -84,6 +84,22 @@ class ScaledRows(Rows):
 
 
 @dataclass(frozen=True)
+class StretchedRows(Rows):
+    """Rows whose components are times one number each: what is read or written in other units."""
+
+    rows: Rows
+    stretch: Float[Tensor, "d"]
+
+    def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
+        """Gives the rows of the given features."""
+        return self.rows.take(ids) * self.stretch
+
+    def all(self) -> Float[Tensor, "m d"]:
+        """Gives the whole matrix."""
+        return self.rows.all() * self.stretch
+
+
+@dataclass(frozen=True)
 class FileRows(Rows):
     """Rows of one matrix of a safetensors file, read when asked for and not kept.
 

@@ -68,8 +68,16 @@ def check_tensors(
         raise InvalidFile(f"{file} has tensors that do not agree: {', '.join(wrong)}.")
 
 
-def read_small(file: Path, keys: Sequence[str], like: Tensor) -> dict[str, Tensor]:
+def read_small(
+    file: Path, keys: Sequence[str], like: Tensor, *, may_lack: Sequence[str] = ()
+) -> dict[str, Tensor]:
     """Gives the named tensors in the type and place of `like`.
+
+    Args:
+        file: the safetensors file.
+        keys: of the tensors.
+        like: of the type and place wanted.
+        may_lack: those of them where NaN or infinity stands for a number that was never set.
 
     Raises:
         InvalidFile: one holds NaN or infinity, or the file cannot be read.
@@ -80,7 +88,8 @@ def read_small(file: Path, keys: Sequence[str], like: Tensor) -> dict[str, Tenso
     except (OSError, SafetensorError) as cause:
         raise InvalidFile(f"{file} could not be read: {cause}.") from cause
     count(file, sum(part.nbytes for part in stored.values()))
-    return {key: finite(part.to(like), file, key) for key, part in stored.items()}
+    read = {key: part.to(like) for key, part in stored.items()}
+    return {key: part if key in may_lack else finite(part, file, key) for key, part in read.items()}
 
 
 def read_json(file: Path) -> dict[str, Any]:
