@@ -98,6 +98,10 @@ class StretchedRows(Rows):
         """Gives the whole matrix."""
         return self.rows.all() * self.stretch
 
+    def blocks(self) -> Iterator[Float[Tensor, "_ d"]]:
+        """Gives the rows in turn, many at once."""
+        return (block * self.stretch for block in self.rows.blocks())
+
 
 @dataclass(frozen=True)
 class FileRows(Rows):
