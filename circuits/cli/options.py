@@ -49,7 +49,7 @@ DictionarySpec = Annotated[
         "--dictionary",
         "-d",
         metavar="DICT",
-        help="neurons, toy (of the bundled model), or a file or directory of transcoders or SAEs.",
+        help="neurons, toy (of the bundled model), a file or directory, hf:OWNER/REPO/FOLDER, or sae-lens:RELEASE/ID.",
         show_default="neurons",
     ),
 ]

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from circuits.bundled import TOY_DICTIONARIES, bundled
+from circuits.dictionaries import hub
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.coders import Coders, CoderSettings
 from circuits.dictionaries.formats import (
@@ -48,7 +49,8 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
     Args:
         spec: `"neurons"`; a dictionary of the bundled model (`"toy"`, its transcoders, or another of
             `circuits.bundled.TOY_DICTIONARIES`); or a file or directory in one of the layouts of
-            `circuits.dictionaries.formats`, or a directory of such, one for each of some layers.
+            `circuits.dictionaries.formats`, or a directory of such, one for each of some layers; or a name
+            on the hub (`circuits.dictionaries.hub`).
             `PATH?layer=5&site=block_out` says what a layout leaves open (`circuits.dictionaries.hints`).
         model: the model it is for.
 
@@ -96,7 +98,12 @@ def describe(spec: str | Path) -> dict[str, Any]:
 def _named(spec: str) -> tuple[Path, Hints]:
     """Gives the path behind a name of ours, or the path and hints that were given."""
     ours = TOY_DICTIONARIES.get(spec)
-    return split(spec) if ours is None else (bundled(f"toy/{ours}"), Hints())
+    if ours is not None:
+        return bundled(f"toy/{ours}"), Hints()
+    if not hub.is_named(spec):
+        return split(spec)
+    name, mark, hints = spec.partition("?")
+    return hub.fetch(name), split(f"{mark}{hints}")[1]
 
 
 def _parts(path: Path) -> list[tuple[ModuleType, Path]]:
