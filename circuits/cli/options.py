@@ -49,7 +49,8 @@ DictionarySpec = Annotated[
         "--dictionary",
         "-d",
         metavar="DICT",
-        help="neurons, toy (of the bundled model), a file or directory, hf:OWNER/REPO/FOLDER, or sae-lens:RELEASE/ID.",
+        help="neurons, toy (of the bundled model), a file or directory, hf:OWNER/REPO/FOLDER,"
+        " or sae-lens:RELEASE/ID.",
         show_default="neurons",
     ),
 ]
