@@ -19,6 +19,8 @@ from circuits.dictionaries.formats import (
     crosslayer_coding,
     gemma_scope,
     gemma_scope_2,
+    llama_scope,
+    llamascopium,
     sae_lens,
     sae_lens_flat,
 )
@@ -34,6 +36,8 @@ FORMATS: Final[tuple[ModuleType, ...]] = (
     gemma_scope_2,
     sae_lens,
     sae_lens_flat,
+    llamascopium,
+    llama_scope,
     crosslayer_coding,
     circuit_tracer_clt,
     circuit_tracer,

@@ -115,6 +115,7 @@ class FileRows(Rows):
         device: where they are put.
         transposed: the file holds the matrix as d × m, a column a feature.
         target: of a decoder of three dimensions, m × targets × d, which of the second.
+        part: of several matrices in one tensor, of three dimensions, which of the first.
     """
 
     path: Path
@@ -124,6 +125,7 @@ class FileRows(Rows):
     device: torch.device
     transposed: bool = False
     target: int | None = None
+    part: int | None = None
 
     def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
         """Gives the rows of the given features; no other pages of the file are touched.
@@ -165,7 +167,12 @@ class FileRows(Rows):
         """Gives a part of the matrix as the file has it, rows and columns; the file is closed again."""
         try:
             with safe_open(self.path, framework="pt") as file:
-                part = file.get_slice(self.key)[where]
+                stored = file.get_slice(self.key)
+                if self.part is None:
+                    part = stored[where]
+                else:
+                    within = where if isinstance(where, tuple) else (where,)
+                    part = stored[(slice(self.part, self.part + 1), *within)][0]
         except (OSError, SafetensorError) as cause:
             raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
         n_bytes = part.numel() * part.dtype.itemsize

@@ -41,10 +41,13 @@ from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
 from circuits.dictionaries.formats.sites import Place, hinted_clt_place, hook_name, transcoder_place
 from circuits.dictionaries.formats.tensor_files import (
     check_tensors,
+    files_with,
     fingerprint,
+    only_one,
     read_json,
     read_small,
     refuse_unknown,
+    settings_beside,
     shapes_of,
     words,
 )
@@ -165,18 +168,18 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
 
 def _checkpoints(path: Path) -> list[Path]:
     """Gives the files of a path that hold a CLT of this library."""
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     known = {"encoders.0.weight", "encoder_module.encoders.0.weight"}
-    return [file for file in files if file.suffix == ".safetensors" and known & shapes_of(file).keys()]
+    return files_with(path, lambda keys: bool(known & keys))
 
 
 def _find(path: Path, hints: Hints) -> _Found:
-    files = _checkpoints(path)
-    if len(files) != 1:
-        listed = ", ".join(file.name for file in files[:3])
-        raise InvalidFile(f"{path} holds {len(files)} checkpoints ({listed}): give the path of one.")
-    (weights,) = files
-    file, config = _settings(weights)
+    weights = only_one(path, _checkpoints(path))
+    beside = settings_beside(weights, words("num_features num_layers d_model"))
+    if beside is None:
+        raise InvalidFile(
+            f"{weights} has no settings beside it: put there the cfg.json that it was saved with."
+        )
+    file, config = beside
     sizes = tuple(config.get(key) for key in ("num_layers", "num_features", "d_model"))
     if not all(type(size) is int and size > 0 for size in sizes):
         raise InvalidFile(
@@ -198,16 +201,6 @@ def _find(path: Path, hints: Hints) -> _Found:
     expected, optional = _expected(found)
     check_tensors(weights, {key: shapes[stored] for key, stored in keys.items()}, expected, optional)
     return found
-
-
-def _settings(weights: Path) -> tuple[Path, Mapping[str, Any]]:
-    """Gives the settings of a checkpoint and their file: beside it, or beside its directory."""
-    for folder in (weights.parent, weights.parent.parent):
-        for file in sorted(folder.glob("*.json")):
-            config = read_json(file)
-            if {"num_features", "num_layers", "d_model"} <= config.keys():
-                return file, config
-    raise InvalidFile(f"{weights} has no settings beside it: put there the cfg.json it was saved with.")
 
 
 def _checked(file: Path, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,6 +105,52 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InvalidFile(f"{file} is no table of settings.")
     return config
+
+
+def files_with(path: Path, wanted: Callable[[Set[str]], bool]) -> list[Path]:
+    """Gives the safetensors files of a path whose tensors' names are those of a layout.
+
+    Args:
+        path: a file, or a directory; where none lies in it, its directory `checkpoints` is looked into.
+        wanted: tells whether the names are those.
+    """
+    if not path.is_dir():
+        return [path] if path.suffix == ".safetensors" and wanted(shapes_of(path).keys()) else []
+    for folder in (path, path / "checkpoints"):
+        found = [file for file in sorted(folder.glob("*.safetensors")) if wanted(shapes_of(file).keys())]
+        if found:
+            return found
+    return []
+
+
+def only_one(path: Path, files: Sequence[Path]) -> Path:
+    """Gives the file of a path, if there is one alone.
+
+    Raises:
+        InvalidFile: there are several.
+    """
+    if len(files) != 1:
+        listed = ", ".join(file.name for file in files[:3]) + " and more" * (len(files) > 3)
+        raise InvalidFile(f"{path} holds {len(files)} checkpoints ({listed}): give the path of one.")
+    return files[0]
+
+
+def settings_beside(weights: Path, known: frozenset[str]) -> tuple[Path, dict[str, Any]] | None:
+    """Gives the settings that belong to a file of weights, and their file; or None.
+
+    Args:
+        weights: the file; settings lie beside it or one directory up.
+        known: keys that they must have.
+    """
+    for folder in (weights.parent, weights.parent.parent):
+        for file in sorted(folder.glob("*.json")):
+            try:
+                config = json.loads(file.read_text())
+            except (OSError, ValueError):
+                continue
+            if isinstance(config, dict) and known <= config.keys():
+                return file, config
+    return None
 
 
 def refuse_unknown(file: Path, config: Mapping[str, Any], known: frozenset[str]) -> None:
