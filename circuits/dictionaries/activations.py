@@ -76,7 +76,28 @@ class AbsTopK:
         return Encoding(z, z * (z.abs() > threshold), threshold, "abstopk")
 
 
-Activation = ReLU | JumpReLU | TopK | AbsTopK
+@dataclass(frozen=True)
+class GroupMax:
+    """Keeps the largest of each of k runs of m / k features, where it is positive.
+
+    Frozen as for `TopK`, with a threshold for each run, at least 0.
+    """
+
+    k: int
+
+    def __call__(self, z: Float[Tensor, "n m"]) -> Encoding:
+        """Gives which features are on."""
+        runs = z.unflatten(1, (self.k, -1))
+        size = runs.shape[2]
+        if size == 1:
+            threshold = torch.zeros_like(z)
+        else:
+            halfway = _halfway(runs.flatten(0, 1), 1).clamp(min=0)
+            threshold = halfway.reshape(len(z), self.k).repeat_interleave(size, dim=1)
+        return Encoding(z, z * (z > threshold), threshold, "topk")
+
+
+Activation = ReLU | JumpReLU | TopK | AbsTopK | GroupMax
 
 
 def _halfway(size: Float[Tensor, "n m"], k: int) -> Float[Tensor, "n 1"]:

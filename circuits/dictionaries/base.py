@@ -37,8 +37,8 @@ class Encoding:
         activation: a = gate(z).
         threshold: on where z > threshold (jumprelu, topk) or |z| > threshold (abstopk); None for
             other gates. A top-k selection is frozen as halfway between the smallest z kept and the
-            largest left out, the same for all features at a position; negative where negative
-            survivors are not clipped.
+            largest left out, the same for all features at a position (or in a group); negative where
+            negative survivors are not clipped.
         gate: how a follows from z.
     """
 

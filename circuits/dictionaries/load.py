@@ -17,12 +17,15 @@ from circuits.dictionaries.formats import (
     circuit_tracer_clt,
     compact,
     crosslayer_coding,
+    dictionary_learning,
     gemma_scope,
     gemma_scope_2,
     llama_scope,
     llamascopium,
+    openai,
     sae_lens,
     sae_lens_flat,
+    sparsify,
 )
 from circuits.dictionaries.hints import Hints, split
 from circuits.dictionaries.neurons import Neurons
@@ -38,6 +41,9 @@ FORMATS: Final[tuple[ModuleType, ...]] = (
     sae_lens_flat,
     llamascopium,
     llama_scope,
+    dictionary_learning,
+    sparsify,
+    openai,
     crosslayer_coding,
     circuit_tracer_clt,
     circuit_tracer,

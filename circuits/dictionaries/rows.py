@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -83,6 +83,20 @@ class ScaledRows(Rows):
             at += len(block)
 
 
+def safetensors_part(path: Path, key: str, where: Any) -> Tensor:
+    """Gives a part of one tensor of a safetensors file, mapped until the part is let go.
+
+    Raises:
+        InvalidFile: the file can no longer be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            part: Tensor = file.get_slice(key)[where]
+            return part
+    except (OSError, SafetensorError) as cause:
+        raise InvalidFile(f"{path} could not be read: {cause}.") from cause
+
+
 @dataclass(frozen=True)
 class StretchedRows(Rows):
     """Rows whose components are times one number each: what is read or written in other units."""
@@ -105,7 +119,7 @@ class StretchedRows(Rows):
 
 @dataclass(frozen=True)
 class FileRows(Rows):
-    """Rows of one matrix of a safetensors file, read when asked for and not kept.
+    """Rows of one matrix of a file, read when asked for and not kept.
 
     Attributes:
         path: the file.
@@ -116,6 +130,7 @@ class FileRows(Rows):
         transposed: the file holds the matrix as d × m, a column a feature.
         target: of a decoder of three dimensions, m × targets × d, which of the second.
         part: of several matrices in one tensor, of three dimensions, which of the first.
+        fetch: gives a part of a tensor of the file, by path, key and index; safetensors unless given.
     """
 
     path: Path
@@ -126,6 +141,7 @@ class FileRows(Rows):
     transposed: bool = False
     target: int | None = None
     part: int | None = None
+    fetch: Callable[[Path, str, Any], Tensor] = safetensors_part
 
     def take(self, ids: Sequence[int] | Tensor) -> Float[Tensor, "k d"]:
         """Gives the rows of the given features; no other pages of the file are touched.
@@ -164,18 +180,13 @@ class FileRows(Rows):
         return torch.cat(parts).T
 
     def _stored(self, where: Any) -> Tensor:
-        """Gives a part of the matrix as the file has it, rows and columns; the file is closed again."""
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                stored = file.get_slice(self.key)
-                if self.part is None:
-                    part = stored[where]
-                else:
-                    within = where if isinstance(where, tuple) else (where,)
-                    part = stored[(slice(self.part, self.part + 1), *within)][0]
-        except (OSError, SafetensorError) as cause:
-            raise InvalidFile(f"{self.path} could not be read: {cause}.") from cause
-        n_bytes = part.numel() * part.dtype.itemsize
+        """Gives a part of the matrix as the file has it, rows and columns."""
+        if self.part is None:
+            part = self.fetch(self.path, self.key, where)
+        else:
+            within = where if isinstance(where, tuple) else (where,)
+            part = self.fetch(self.path, self.key, (slice(self.part, self.part + 1), *within))[0]
+        n_bytes = part.nbytes
         if self.transposed and isinstance(where[1], Tensor):
             n_bytes = column_bytes(where[1], (len(part), self.shape[0]), part.dtype.itemsize)
         count(self.path, n_bytes)

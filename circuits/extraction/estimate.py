@@ -8,7 +8,7 @@ from typing import Final
 
 import torch
 
-from circuits.dictionaries.activations import AbsTopK, TopK
+from circuits.dictionaries.activations import AbsTopK, GroupMax, TopK
 from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.coders import Coders
 from circuits.dictionaries.rows import BLOCK_BYTES
@@ -133,7 +133,7 @@ def _features(
         return min(select.most, most), f"the {select.most} features of largest attribution"
     if active is None and isinstance(dictionary, Coders):
         activation = dictionary.coder(dictionary.layers[0]).activation
-        active = activation.k if isinstance(activation, TopK | AbsTopK) else None
+        active = activation.k if isinstance(activation, TopK | AbsTopK | GroupMax) else None
     if active is None and neurons:
         active = dictionary.n_features
     share = select.share if isinstance(select, NormShare) else 1.0
