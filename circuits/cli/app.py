@@ -10,6 +10,7 @@ from circuits.cli import console
 from circuits.cli.attribute import attribute
 from circuits.cli.demo import demo
 from circuits.cli.estimate import estimate
+from circuits.cli.evaluate import evaluate
 from circuits.cli.info import info
 from circuits.cli.plot import plot
 from circuits.cli.report import report
@@ -54,5 +55,5 @@ def top(
         console.write(ctx.get_help() + "\n")
 
 
-for command in (demo, attribute, why, plot, report, info, estimate, train):
+for command in (demo, attribute, why, plot, report, info, estimate, train, evaluate):
     app.command()(command)
