@@ -92,8 +92,8 @@ def evaluate(
 
     The definitions are written in `circuits.training.metrics` (FVU, L0, dead, frequency), `replace` (cross
     entropy and the share recovered) and `duplicates`. With L layers the text passes the model 3·L + 5
-    times, or 5 times where L = 1. In memory at a time: one layer's matrices, some 100 million numbers of
-    activations and logits, and of a cross-layer transcoder one layer's decoders; nothing grows with the
+    times, or 5 times where L = 1. In memory at a time, besides the model: some 100 million numbers of
+    activations and logits, and while decoders are compared, those of one layer; nothing grows with the
     text.
 
     Args:

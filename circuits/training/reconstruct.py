@@ -44,8 +44,8 @@ def write(
     """Gives what the features of `layer` write for inputs x at the read site: Σ a_i decoder_i.
 
     What a layer of a dictionary gives is the sum over all layers that write into it: of a cross-layer
-    transcoder its own and all earlier ones, of any other its own. Matrices are read from disk once a
-    block of tokens (`ENCODED_AT_ONCE`), decoders once a call, and not kept.
+    transcoder its own and all earlier ones, of any other its own. Matrices are gone through once for each
+    block of tokens (`ENCODED_AT_ONCE`) and not kept.
 
     Args:
         dictionary: of any kind.
@@ -54,11 +54,9 @@ def write(
         wanted: the layers whose outputs are asked for; None is all that it writes into.
     """
     on = torch.zeros(dictionary.n_features, dtype=torch.long, device=x.device)
-    matrices = {
-        to: rows.all() for to, rows in decoders(dictionary, layer).items() if wanted is None or to in wanted
-    }
     skip = dictionary.skip(layer)
-    into: dict[int, Tensor] = {to: torch.zeros_like(x) for to in matrices}
+    chosen = [to for to in decoders(dictionary, layer) if wanted is None or to in wanted]
+    into: dict[int, Tensor] = {to: torch.zeros_like(x) for to in chosen}
     if wanted is None or layer in wanted:
         constant = dictionary.constant(layer, x)
         into[layer] = torch.zeros_like(x) if constant is None else constant.clone()
@@ -69,7 +67,18 @@ def write(
         activation = dictionary.encode(layer, x[part]).activation
         on += (activation != 0).sum(0)
         for term in dictionary.write_terms(layer, x[part]):
-            if term.layer in matrices:
-                out = activation @ matrices[term.layer]
+            if term.layer in chosen:
+                out = _sum(activation, term.rows)
                 into[term.layer][part] += out if term.coefficient is None else out * term.coefficient[:, None]
     return Written(into, on)
+
+
+def _sum(activation: Float[Tensor, "n m"], rows: Rows) -> Float[Tensor, "n d"]:
+    """Gives Σ_i a_i row_i, going through the rows block by block."""
+    total, at = None, 0
+    for block in rows.blocks():
+        part = activation[:, at : at + len(block)] @ block
+        total = part if total is None else total.add_(part)
+        at += len(block)
+    assert total is not None
+    return total
