@@ -8,6 +8,7 @@ sparse transposed matrix (features × tokens, k·n entries) with a dense one.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 ENCODED_AT_ONCE = 2**22  # pre-activations held at a time: 16 MB, about what caches hold
-GATHERED_AT_ONCE = 2**21  # numbers of decoder rows gathered at a time
 GROUP = 16
 
 
@@ -125,12 +125,18 @@ def value_gradient(
     active: Sparse, decoder: Float[Tensor, "m w"], gradient: Float[Tensor, "n w"]
 ) -> Float[Tensor, "e"]:
     """Gives the gradient at the pre-activation of every entry: decoder[feature] · gradient[token]."""
-    found = torch.empty_like(active.value)
-    size = max(1, GATHERED_AT_ONCE // decoder.shape[1])
-    for start in range(0, len(found), size):
-        part = slice(start, start + size)
-        rows, felt = decoder[active.feature[part]], gradient[active.token[part]]
-        torch.sum(rows.mul_(felt), dim=1, out=found[part])
+    end = active.offset.new_tensor([len(active.value)])
+    with warnings.catch_warnings():  # torch calls its sparse matrices a beta, once a process
+        warnings.simplefilter("ignore", UserWarning)
+        places = torch.sparse_csr_tensor(
+            torch.cat([active.offset, end]),
+            active.feature,
+            active.value,
+            (len(gradient), len(decoder)),
+            check_invariants=False,
+        )
+        # no row is gathered: only the entries of gradient · decoderᵀ that are wanted are computed
+        found: Tensor = torch.sparse.sampled_addmm(places, gradient, decoder.T, beta=0).values()
     return found.mul_(active.value > 0)
 
 
