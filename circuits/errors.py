@@ -8,7 +8,7 @@
     │   └── MissingPackage        exit code 3   an optional package is not installed
     ├── InvalidFile               exit code 4   a file or its numbers cannot be trusted
     ├── UnsupportedModel          exit code 1   an architecture or setting we would get wrong
-    ├── Incompatible              exit code 1   two things that do not fit each other
+    ├── Incompatible              exit code 4   two things that do not fit each other
     ├── OutputExists              exit code 1   refusing to overwrite
     └── WriteFailed               exit code 1   the disk refused; nothing was left behind
 
@@ -55,6 +55,8 @@ class UnsupportedModel(CircuitsError):
 
 class Incompatible(CircuitsError):
     """Two given things do not fit: a dictionary and a model, a trace and a graph."""
+
+    exit_code = 4
 
 
 class OutputExists(CircuitsError):

@@ -253,7 +253,7 @@ def test_scaling_gives_zero_mean_and_unit_mean_square() -> None:
 
 def test_refusals(tmp_path) -> None:
     model = model_of("llama", torch.float32)
-    with pytest.raises(UsageError, match="less than one batch of 4,096"):
+    with pytest.raises(InvalidFile, match="less than one batch of 4,096"):
         Trainer(model, sequences(), replace(SMALL, batch=4096))
     with pytest.raises(UsageError, match="No layer 9 in llama"):
         Trainer(model, sequences(), replace(SMALL, layers=(9,)))

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from circuits.errors import CircuitsError, NotFound, OutputExists, UsageError, WriteFailed, near_matches
 
 RUN = "manifest.json"
-DICTIONARY = "config.yaml"
+DICTIONARY = ("config.yaml", "dictionary.json")
+LAYER = "cfg.json"
 
 
-def check_output(path: Path, *, overwrite: bool, directory: bool = False, marker: str = RUN) -> None:
+def check_output(
+    path: Path, *, overwrite: bool, directory: bool = False, kind: Literal["run", "dictionary"] = "run"
+) -> None:
     """Refuses an output path that exists or cannot be written.
 
     Overwriting replaces like with like only: a file by a file, a run by a run, a dictionary by a
-    dictionary (`marker` is the file that tells them). Any other directory is never replaced, whatever
-    was asked.
+    dictionary (`kind`). Any other directory is never replaced, whatever was asked.
 
     Raises:
         OutputExists: something stands there that is not to be replaced.
@@ -27,8 +30,8 @@ def check_output(path: Path, *, overwrite: bool, directory: bool = False, marker
             raise OutputExists(f"{path} exists: choose another path, or pass --overwrite to replace it.")
         if path.is_dir() and not directory:
             raise OutputExists(f"{path} is a directory and the output a file: choose another path.")
-        if directory and not ((path / marker).is_file() or _is_empty(path)):
-            kind = "run" if marker == RUN else "dictionary"
+        like = is_run if kind == "run" else is_dictionary
+        if directory and not (like(path) or _is_empty(path)):
             raise OutputExists(
                 f"{path} exists and is no {kind}, so --overwrite spares it: choose another path."
             )
@@ -42,6 +45,15 @@ def check_output(path: Path, *, overwrite: bool, directory: bool = False, marker
 def is_run(path: Path) -> bool:
     """Tells whether a directory is a run, by its manifest."""
     return (path / RUN).is_file()
+
+
+def is_dictionary(path: Path) -> bool:
+    """Tells whether a directory is a dictionary as it is saved here: in sae-lens's layout, layers alone."""
+    if any((path / name).is_file() for name in DICTIONARY):
+        return True
+    inside = list(path.iterdir()) if path.is_dir() else []
+    layers = [place for place in inside if place.name.startswith("layer_") and (place / LAYER).is_file()]
+    return bool(inside) and len(layers) == len(inside)
 
 
 def is_demo(path: Path) -> bool:

@@ -26,9 +26,9 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Teller(Protocol):
-    """Told the phase, how much of it is done, and of how much (0 where nobody knows)."""
+    """Told the phase, how much of it is done, of how much (0 where nobody knows), and how it goes."""
 
-    def __call__(self, phase: str, done: int, total: int) -> None:
+    def __call__(self, phase: str, done: int, total: int, detail: str = "") -> None:
         """Shows it."""
         ...
 
@@ -38,9 +38,9 @@ def telling(output: Output) -> Iterator[Teller]:
     """Gives what is to be told of progress; it cleans up after itself, and passes Ctrl-C on."""
     with _shown(output) as shown:
 
-        def tell(phase: str, done: int, total: int) -> None:
+        def tell(phase: str, done: int, total: int, detail: str = "") -> None:
             interrupts.check()
-            shown(phase, done, total)
+            shown(phase, done, total, detail)
 
         yield tell
         interrupts.check()
@@ -49,7 +49,7 @@ def telling(output: Output) -> Iterator[Teller]:
 @contextlib.contextmanager
 def _shown(output: Output) -> Iterator[Teller]:
     if output.quiet:
-        yield lambda phase, done, total: None  # noqa: ARG005
+        yield lambda phase, done, total, detail="": None  # noqa: ARG005
     elif sys.stderr.isatty():
         bars = Progress(
             TextColumn("{task.description}"),
@@ -85,7 +85,7 @@ class _Bars:
         self._phase = ""
         self._task: TaskID | None = None
 
-    def __call__(self, phase: str, done: int, total: int) -> None:
+    def __call__(self, phase: str, done: int, total: int, detail: str = "") -> None:
         if phase != self._phase or self._task is None:
             if self._task is not None:
                 self._bars.remove_task(self._task)
@@ -96,7 +96,8 @@ class _Bars:
         if phase == "rows" and done >= total > 0:  # what follows, scores and sorting, has no count
             self._bars.update(self._task, description="Scoring the graph", completed=0, total=None)
         else:
-            self._bars.update(self._task, completed=done, total=total or None)
+            said = ": ".join(filter(None, (WORDS.get(phase, phase), detail)))
+            self._bars.update(self._task, description=said, completed=done, total=total or None)
 
 
 class _Lines:
@@ -106,7 +107,7 @@ class _Lines:
         self._phase = ""
         self._began = self._said = 0.0
 
-    def __call__(self, phase: str, done: int, total: int) -> None:
+    def __call__(self, phase: str, done: int, total: int, detail: str = "") -> None:
         now = time.monotonic()
         words = WORDS.get(phase, phase)
         if phase != self._phase:
@@ -114,7 +115,8 @@ class _Lines:
             print(f"{words} ...", file=sys.stderr)
         elif total and now - self._said >= SECONDS_BETWEEN_LINES and done < total:
             self._said = now
-            print(f"{words}: {done:,} of {total:,}{self._pace(now, done, total)}", file=sys.stderr)
+            how = f"; {detail}" if detail else ""
+            print(f"{words}: {done:,} of {total:,}{self._pace(now, done, total)}{how}", file=sys.stderr)
 
     def _pace(self, now: float, done: int, total: int) -> str:
         elapsed = now - self._began

@@ -1,4 +1,4 @@
-"""Activations to train on: from the model as they are needed, shuffled, and the same for the same step.
+"""Activations to train on, from the model or from disk, shuffled, and the same for the same step.
 
 Sequences are taken in an order drawn anew for every pass over them, a buffer of them at a time. A buffer's
 tokens are shuffled before they are cut into batches, so a batch holds tokens of many sequences. Which
@@ -7,15 +7,17 @@ batch comes at which step depends on the settings only: a run that stopped goes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.errors import InvalidFile, UsageError
+from circuits.errors import Incompatible, InvalidFile
 from circuits.models.base import Model
 from circuits.models.sites import Place, capture
 from circuits.training.tokens import Sequences
@@ -23,10 +25,35 @@ from circuits.training.tokens import Sequences
 FIRST = 1
 """Tokens left out at the start of every sequence: the first is an attention sink like no other token."""
 
-BUFFER_BYTES = 2**29
-_AT_ONCE = 32  # sequences run through the model together
+AT_ONCE = 32
+"""Sequences run through the model together."""
 
+BUFFER_BYTES = 2**29
 Batch = dict[Place, Float[Tensor, "b d"]]
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """Activations that were computed before: `circuits.training.buffer.Buffer`."""
+
+    @property
+    def path(self) -> Path:
+        """Gives where they are."""
+        ...
+
+    @property
+    def sequences(self) -> Sequences:
+        """Gives the tokens they are of."""
+        ...
+
+    @property
+    def kept(self) -> str:
+        """Gives the type of the numbers."""
+        ...
+
+    def take(self, rows: Int[np.ndarray, "b"], places: Sequence[Place]) -> Mapping[Place, Tensor]:
+        """Gives what passes at some places for some sequences, their first tokens left out: b × n × d."""
+        ...
 
 
 @dataclass
@@ -39,9 +66,12 @@ class Activations:
         places: layers and sites.
         batch: tokens a step.
         seed: of the order.
+        stored: a buffer on disk that holds these sequences' activations, or None to run the model. The
+            order of tokens is the same.
 
     Raises:
-        UsageError: there are fewer tokens than one batch.
+        InvalidFile: there are fewer tokens than one batch.
+        Incompatible: the buffer on disk is of other tokens.
     """
 
     model: Model
@@ -49,14 +79,19 @@ class Activations:
     places: Sequence[Place]
     batch: int
     seed: int
+    stored: Stored | None = None
     _held: tuple[int, Batch] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.sequences) * self._each < self.batch:
-            raise UsageError(
+            raise InvalidFile(
                 f"{self.sequences.source} has {len(self.sequences) * self._each:,} usable tokens, less than"
                 f" one batch of {self.batch:,}: give more text or a smaller batch."
             )
+        if self.stored is not None:
+            theirs = self.stored.sequences.ids[: len(self.sequences)]
+            if not np.array_equal(theirs, self.sequences.ids):
+                raise Incompatible(f"{self.stored.path} does not begin with {self.sequences.source}.")
 
     @property
     def _each(self) -> int:
@@ -88,19 +123,18 @@ class Activations:
         needed = -(-self.batches_per_buffer * self.batch // self._each)
         chosen = self._order(number * needed, needed)
         parts: dict[Place, list[Tensor]] = {place: [] for place in self.places}
-        for start in range(0, len(chosen), _AT_ONCE):
-            ids = self.sequences.take(chosen[start : start + _AT_ONCE]).to(
-                self.model.anatomy.embedding.device
-            )
-            for place, values in capture(self.model, ids, self.places).items():
-                parts[place].append(values[:, FIRST:].flatten(0, 1).float())
+        for start in range(0, len(chosen), AT_ONCE):
+            for place, values in self._of(chosen[start : start + AT_ONCE]).items():
+                parts[place].append(values.flatten(0, 1))
         dice = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(needed * self._each, generator=dice)
-        buffer = {place: torch.cat(found)[order] for place, found in parts.items()}
-        for (layer, site), values in buffer.items():
-            if not torch.isfinite(values).all():
-                raise InvalidFile(f"{self.model.name} gives NaN or infinity at {site} of layer {layer}.")
-        return buffer
+        return {place: torch.cat(found)[order] for place, found in parts.items()}
+
+    def _of(self, rows: Int[np.ndarray, "b"]) -> Mapping[Place, Tensor]:
+        """Gives what passes for some sequences, from the model or from disk."""
+        if self.stored is not None:
+            return self.stored.take(rows, self.places)
+        return activations_of(self.model, self.sequences, rows, self.places)
 
     def _order(self, first: int, count: int) -> np.ndarray:
         """Gives the sequences from the `first` on, every pass over all of them in an order of its own."""
@@ -110,3 +144,19 @@ class Activations:
         start = first - passes[0] * size
         chosen: np.ndarray = np.concatenate(orders)[start : start + count]
         return chosen
+
+
+def activations_of(
+    model: Model, sequences: Sequences, rows: Int[np.ndarray, "b"], places: Sequence[Place]
+) -> dict[Place, Float[Tensor, "b n d"]]:
+    """Gives what passes at some places for some sequences, their first tokens left out, in float32.
+
+    Raises:
+        InvalidFile: it is NaN or infinite.
+    """
+    ids = sequences.take(rows).to(model.anatomy.embedding.device)
+    seen = {place: values[:, FIRST:].float() for place, values in capture(model, ids, places).items()}
+    for (layer, site), values in seen.items():
+        if not torch.isfinite(values).all():
+            raise InvalidFile(f"{model.name} gives NaN or infinity at {site} of layer {layer}.")
+    return seen

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,3 +82,14 @@ class Checkpoint:
                 " directory, or pass --overwrite to begin again."
             )
         return cls(int(header["step"]), theirs, tensors, int(header["threads"]))
+
+
+def discard(directory: Path) -> None:
+    """Removes the checkpoint of a run, and its directory if nothing else is in it."""
+    for place in (directory / NAME, *directory.glob(f".{NAME}.*")):  # the latter are left by a kill
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        directory.rmdir()

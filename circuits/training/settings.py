@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from circuits.dictionaries.base import ReadSite, WriteSite
 from circuits.dictionaries.coders import CoderKind
 from circuits.errors import UsageError
-from circuits.models.sites import SITES
+from circuits.models.sites import SITES, Place
 
 ActivationName = Literal["topk", "batchtopk", "jumprelu"]
 
@@ -88,6 +88,12 @@ class Training:
     def write_site(self) -> WriteSite:
         """Gives where features write."""
         return self.site if self.kind == "sae" else "mlp_out"
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Gives the layers and sites whose activations are needed, each once."""
+        sites = (self.read_site, self.write_site)
+        return tuple(dict.fromkeys((layer, site) for layer in self.layers for site in sites))
 
     def rate_at(self, step: int) -> float:
         """Gives the learning rate of a step: it rises, stays, and falls over the last fifth."""

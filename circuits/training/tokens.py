@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -38,6 +39,34 @@ class Sequences:
         """Gives the first sequences, and the last `share` of them for measuring."""
         last = max(1, round(len(self) * share))
         return Sequences(self.ids[:-last], self.source), Sequences(self.ids[-last:], self.source)
+
+
+HELD_SHARE: Final = 0.02
+HELD_MOST: Final = 2**18
+"""Tokens held out at most: more tell no more, and take their time."""
+
+
+def hold_out(sequences: Sequences, batch: int) -> tuple[Sequences, Sequences]:
+    """Gives the sequences to train on, and those to measure on: the last 2%, at least one batch of them.
+
+    Args:
+        sequences: all.
+        batch: tokens a step of training.
+
+    Raises:
+        InvalidFile: there are not two batches.
+    """
+    count, length = sequences.ids.shape
+    least = -(-batch // (length - 1))
+    held = max(least, min(round(HELD_SHARE * count), HELD_MOST // length))
+    if (count - held) * (length - 1) < batch:
+        raise InvalidFile(
+            f"{sequences.source} holds {count * (length - 1):,} usable tokens, less than one batch of"
+            f" {batch:,} to train on and one to measure on: give more text or a smaller batch."
+        )
+    return Sequences(sequences.ids[:-held], sequences.source), Sequences(
+        sequences.ids[-held:], sequences.source
+    )
 
 
 def load_sequences(path: Path, model: Model, length: int = 128) -> Sequences:

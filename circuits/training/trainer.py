@@ -17,10 +17,11 @@ from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
 from circuits.dictionaries.rows import DenseRows
 from circuits.errors import CircuitsError, UsageError
 from circuits.models.base import Model
-from circuits.training.activations import Activations, Batch
+from circuits.training.activations import Activations, Batch, Stored
 from circuits.training.checkpoint import Checkpoint
 from circuits.training.coder import Scaling, Told, Weights, initial, project, renormalise, step
 from circuits.training.jumprelu import jump_step
+from circuits.training.manifest import fingerprint_of
 from circuits.training.settings import Training
 from circuits.training.signals import uninterrupted
 from circuits.training.tokens import Sequences
@@ -56,28 +57,34 @@ class Trainer:
         sequences: the tokens.
         settings: what decides the result.
         directory: where checkpoints stand; None keeps none.
+        stored: the sequences' activations on disk, or None to run the model for them.
 
     Raises:
-        UsageError: layers the model does not have, a CLT of some layers only, or less than one batch.
-        Incompatible, InvalidFile: the checkpoint there is of another run, or broken.
+        UsageError: layers the model does not have, or a CLT of some layers only.
+        Incompatible, InvalidFile: the checkpoint there is of another run, or broken; less than one batch.
     """
 
     def __init__(
-        self, model: Model, sequences: Sequences, settings: Training, directory: Path | None = None
+        self,
+        model: Model,
+        sequences: Sequences,
+        settings: Training,
+        directory: Path | None = None,
+        stored: Stored | None = None,
     ) -> None:
-        _check(model, settings)
+        check(model, settings)
         self.model = model
         self.settings = settings
         self._directory = directory
-        places = dict.fromkeys(
-            (layer, site) for layer in settings.layers for site in (settings.read_site, settings.write_site)
-        )
-        self._source = Activations(model, sequences, tuple(places), settings.batch, settings.seed)
+        places = settings.places
+        self._source = Activations(model, sequences, places, settings.batch, settings.seed, stored)
         self._run = {
             "settings": settings.as_json(),
             "model": model.fingerprint,
-            "tokens": _fingerprint(sequences),
+            "tokens": fingerprint_of(sequences),
         }
+        if stored is not None:  # its numbers may differ in their last bit, or by half precision
+            self._run["buffer"] = stored.kept
         found = None if directory is None else Checkpoint.load(directory, self._run)
         self.done = 0 if found is None else found.step
         if found is not None:
@@ -253,7 +260,8 @@ def _activation(w: Weights, settings: Training) -> Activation:
     return JumpReLU(w.threshold.clamp(min=0))
 
 
-def _check(model: Model, settings: Training) -> None:
+def check(model: Model, settings: Training) -> None:
+    """Raises `UsageError` for layers the model does not have, or a CLT of some layers only."""
     outside = [layer for layer in settings.layers if layer >= model.n_layers]
     if outside:
         raise UsageError(f"No layer {outside[0]} in {model.name}: it has layers 0 to {model.n_layers - 1}.")
@@ -272,12 +280,6 @@ def _scalings(found: Checkpoint) -> dict[tuple[int, Any], Scaling]:
         )
         for layer, site in places
     }
-
-
-def _fingerprint(sequences: Sequences) -> str:
-    import hashlib
-
-    return hashlib.sha256(np.ascontiguousarray(sequences.ids).tobytes()).hexdigest()[:16]
 
 
 def losses(told: Sequence[Told]) -> tuple[float, float, float]:
