@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.dictionaries.base import Encoding
@@ -87,7 +87,7 @@ class GroupMax:
 
     def __call__(self, z: Float[Tensor, "n m"]) -> Encoding:
         """Gives which features are on."""
-        runs = z.unflatten(1, (self.k, -1))
+        runs = z.reshape(len(z), self.k, -1)
         size = runs.shape[2]
         if size == 1:
             threshold = torch.zeros_like(z)
@@ -97,7 +97,57 @@ class GroupMax:
         return Encoding(z, z * (z > threshold), threshold, "topk")
 
 
-Activation = ReLU | JumpReLU | TopK | AbsTopK | GroupMax
+@dataclass(frozen=True)
+class RoutedTopK:
+    """Keeps the k largest pre-activations among some groups of features, chosen by the input.
+
+    The m features are in g groups of m/g, one after another. At each position the `searched` groups with
+    the largest router · x + router_bias take part (as in a switch of experts, Fedus et al. 2022; Mudide et
+    al. 2024 for dictionaries); of their features the k largest are on, clipped at 0. On one prompt the
+    choice is frozen: features of other groups are off whatever their z, which their threshold, the
+    largest finite number, says.
+
+    Attributes:
+        k: features on.
+        searched: groups a position.
+        router: g rows that read what the features read.
+        router_bias: g numbers.
+    """
+
+    k: int
+    searched: int
+    router: Float[Tensor, "g d"]
+    router_bias: Float[Tensor, "g"]
+
+    def at(self, x: Float[Tensor, "n d"]) -> RoutedTo:
+        """Gives the activation function for some inputs."""
+        score = torch.addmm(self.router_bias, x, self.router.T)
+        best = score.topk(self.searched, dim=1).indices
+        return RoutedTo(self.k, torch.zeros_like(score, dtype=torch.bool).scatter_(1, best, value=True))
+
+
+@dataclass(frozen=True)
+class RoutedTo:
+    """What `RoutedTopK` is at n positions: top-k within the groups that take part there.
+
+    Attributes:
+        k: features on.
+        groups: which groups take part.
+    """
+
+    k: int
+    groups: Bool[Tensor, "n g"]
+
+    def __call__(self, z: Float[Tensor, "n m"]) -> Encoding:
+        """Gives which features are on."""
+        taking_part = self.groups.repeat_interleave(z.shape[1] // self.groups.shape[1], dim=1)
+        among = z.masked_fill(~taking_part, -torch.inf)
+        halfway = _halfway(among, self.k).clamp(min=0).expand_as(z)
+        threshold = halfway.masked_fill(~taking_part, torch.finfo(z.dtype).max)
+        return Encoding(z, z * (z > threshold), threshold, "topk")
+
+
+Activation = ReLU | JumpReLU | TopK | AbsTopK | GroupMax | RoutedTopK
 
 
 def _halfway(size: Float[Tensor, "n m"], k: int) -> Float[Tensor, "n 1"]:

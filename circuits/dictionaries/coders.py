@@ -20,7 +20,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.dictionaries.activations import AbsTopK, Activation, TopK
+from circuits.dictionaries.activations import AbsTopK, Activation, RoutedTopK, TopK
 from circuits.dictionaries.base import (
     AbstractDictionary,
     Encoding,
@@ -165,7 +165,8 @@ class Coders(AbstractDictionary):
         """Gives the features of `layer` for inputs x; goes through the encoder and does not keep it."""
         coder = self._at[layer]
         x = x if coder.norm is None else coder.norm.apply(x)
-        return coder.activation(products(x, coder.encoder, coder.encoder_bias))
+        gate = coder.activation.at(x) if isinstance(coder.activation, RoutedTopK) else coder.activation
+        return gate(products(x, coder.encoder, coder.encoder_bias))
 
     def read_terms(self, layer: int, x: Float[Tensor, "n d"]) -> tuple[ReadTerm, ...]:
         """Gives the encoder rows, centred and scaled where the coder normalises its input."""

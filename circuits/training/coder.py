@@ -8,10 +8,10 @@ squared error summed over the width, and every decoder row has norm 1 (Bricken e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.training.kernels import (
@@ -22,6 +22,7 @@ from circuits.training.kernels import (
     value_gradient,
     weight_gradient,
 )
+from circuits.training.routed_kernels import Router, encode_routed
 from circuits.training.settings import Training
 
 AUXILIARY = 1 / 32
@@ -59,6 +60,7 @@ class Weights:
         idle: tokens since each feature was last active.
         threshold: of BatchTopK, the smoothed least activation of a batch, below 0 before the first step;
             of JumpReLU, a parameter, one number a feature.
+        router, router_bias: of routed training, what chooses a token's groups; no parameters.
     """
 
     layer: int
@@ -69,6 +71,8 @@ class Weights:
     skip: Float[Tensor, "d d"] | None
     idle: Int[Tensor, "m"]
     threshold: Float[Tensor, "_"]
+    router: Float[Tensor, "g d"] | None = None
+    router_bias: Float[Tensor, "g"] | None = None
 
     @property
     def jumps(self) -> bool:
@@ -88,7 +92,10 @@ class Weights:
 
     def buffers(self) -> dict[str, Tensor]:
         """Gives what is kept besides."""
-        return {"idle": self.idle} if self.jumps else {"idle": self.idle, "threshold": self.threshold}
+        named = {"idle": self.idle} if self.jumps else {"idle": self.idle, "threshold": self.threshold}
+        if self.router is None or self.router_bias is None:
+            return named
+        return {**named, "router": self.router, "router_bias": self.router_bias}
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def initial(settings: Training, layer: int, width: int, reaches: int) -> Weights
         reaches: layers written to.
     """
     dice = torch.Generator().manual_seed(settings.seed * 7919 + layer)
-    m = settings.features
+    m = settings.features_at(0)
     decoder = torch.randn(m, width * reaches, generator=dice)
     decoder /= decoder.norm(dim=1, keepdim=True)
     encoder = torch.randn(m, width, generator=dice) if settings.kind != "sae" else decoder.clone()
@@ -132,6 +139,8 @@ def initial(settings: Training, layer: int, width: int, reaches: int) -> Weights
         skip=torch.zeros(width, width) if settings.skip else None,
         idle=torch.zeros(m, dtype=torch.long),
         threshold=_thresholds(settings),
+        router=None if settings.routed is None else torch.zeros(settings.routed[0], width),
+        router_bias=None if settings.routed is None else torch.zeros(settings.routed[0]),
     )
 
 
@@ -139,7 +148,8 @@ def _thresholds(settings: Training) -> Float[Tensor, "_"]:
     if settings.activation != "jumprelu":
         return torch.full((1,), -1.0)
     # unit rows read normalised inputs: pre-activations begin about normal, so that k features are on
-    share = torch.full((settings.features,), 1 - settings.k / settings.features, dtype=torch.float64)
+    m = settings.features_at(0)
+    share = torch.full((m,), 1 - settings.k / m, dtype=torch.float64)
     least: Tensor = torch.special.ndtri(share)
     return least.float()
 
@@ -148,8 +158,17 @@ def encode(weights: Weights, x: Float[Tensor, "n d"], settings: Training) -> Spa
     """Gives the features active on a batch."""
     if settings.activation == "batchtopk":
         return encode_batch_top_k(x, weights.encoder, weights.encoder_bias, settings.k)
+    if weights.router is not None:
+        return encode_routed(x, weights.encoder, weights.encoder_bias, _router(weights, settings), settings.k)
     half = settings.precision == "bfloat16"
     return encode_top_k(x, weights.encoder, weights.encoder_bias, settings.k, half=half)
+
+
+def _router(weights: Weights, settings: Training) -> Router:
+    assert settings.routed is not None
+    assert weights.router is not None
+    assert weights.router_bias is not None
+    return Router(weights.router, weights.router_bias, settings.routed[1])
 
 
 @torch.no_grad()
@@ -208,22 +227,34 @@ def _backward(w: Weights, x: Float[Tensor, "n d"], gradient: Float[Tensor, "n w"
 
 def _revive(w: Weights, x: Float[Tensor, "n d"], rest: Float[Tensor, "n w"], settings: Training) -> None:
     """Adds the gradients of AuxK: the dead features that fire most are to give what the others left."""
-    dead = (w.idle > settings.dead_after).nonzero()[:, 0]
-    k = min(settings.auxiliary, len(dead) - 1)
+    dead = w.idle > settings.dead_after
+    k = min(settings.auxiliary, int(dead.sum()) - 1)
     if k < 1:
         return
-    encoder, bias, decoder = w.encoder[dead], w.encoder_bias[dead], w.decoder[dead]
-    active = encode_top_k(x, encoder, bias, k)
+    active = _encode_dead(w, x, dead, k, settings)
     # dead features try for a scaled copy of the error: the loss is relative, as in Gao et al.
     scale = AUXILIARY * 2 / len(x)
-    gradient = (decode(active, decoder) - rest) * scale
-    at_value = value_gradient(active, decoder, gradient)
+    gradient = (decode(active, w.decoder) - rest) * scale
+    at_value = value_gradient(active, w.decoder, gradient)
     assert w.decoder.grad is not None
     assert w.encoder.grad is not None
     assert w.encoder_bias.grad is not None
-    w.decoder.grad[dead] += weight_gradient(active, active.value, gradient, len(dead))
-    w.encoder.grad[dead] += weight_gradient(active, at_value, x, len(dead))
-    w.encoder_bias.grad.index_add_(0, dead[active.feature], at_value)
+    w.decoder.grad += weight_gradient(active, active.value, gradient, len(dead))
+    w.encoder.grad += weight_gradient(active, at_value, x, len(dead))
+    w.encoder_bias.grad.index_add_(0, active.feature, at_value)
+
+
+def _encode_dead(
+    w: Weights, x: Float[Tensor, "n d"], dead: Bool[Tensor, "m"], k: int, settings: Training
+) -> Sparse:
+    """Gives the k dead features that fire most; of routed ones, of the groups a token searches."""
+    if w.router is not None:
+        only = w.encoder_bias.masked_fill(~dead, -torch.inf)
+        size = len(dead) // len(w.router)
+        return encode_routed(x, w.encoder, only, _router(w, settings), min(k, size))
+    ids = dead.nonzero()[:, 0]
+    active = encode_top_k(x, w.encoder[ids], w.encoder_bias[ids], k)
+    return replace(active, feature=ids[active.feature])
 
 
 def _told(w: Weights, error: float, y: Float[Tensor, "n d"], active: Sparse, settings: Training) -> Told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from circuits.dictionaries.base import ReadSite, WriteSite
@@ -31,10 +32,14 @@ class Training:
         tokens: seen in all.
         batch: tokens a step.
         rate: the largest learning rate; None takes 2e-3 · sqrt(1024 / features) (Gao et al. find the best
-            rate to fall with the root of the features).
+            rate to fall with the root of the features), of the features there are at a step.
         warmup: share of the steps in which it rises; over the last fifth it falls to 0.
         auxiliary: dead features that learn what the others leave, per token (AuxK, Gao et al. 2024).
         dead_after: a feature is dead after this many tokens without being active.
+        routed: None, or (groups, searched): the features are in so many groups, and each token searches so
+            many of them (`circuits.training.routed`).
+        growth: stages (features, share): so many features until that share of the steps, then more
+            (`circuits.training.growth`); after the last stage there are `features`.
         precision: "bfloat16" selects features in bfloat16 and computes with them in float32.
         seed: of weights and order.
     """
@@ -52,6 +57,8 @@ class Training:
     warmup: float = 0.02
     auxiliary: int = 32
     dead_after: int = 200_000
+    routed: tuple[int, int] | None = None
+    growth: tuple[tuple[int, float], ...] = ()
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
@@ -73,6 +80,36 @@ class Training:
             raise UsageError("A CLT is trained with topk or batchtopk.")
         if self.rate is not None and not 0 < self.rate < 1:
             raise UsageError(f"A learning rate of {self.rate} is out of range: give one between 0 and 1.")
+        if self.routed is not None:
+            self._check_routed(*self.routed)
+        if self.growth:
+            self._check_growth()
+
+    def _check_routed(self, groups: int, searched: int) -> None:
+        if not 1 <= searched < groups:
+            raise UsageError(f"{searched} of {groups} groups a token: give 1 to {groups - 1}.")
+        if self.features % groups or self.features // groups <= self.k:
+            raise UsageError(
+                f"{self.features} features in {groups} groups: give a number of groups that divides them"
+                f" and leaves more than k = {self.k} in each."
+            )
+        if self.activation != "topk" or self.precision != "float32" or self.growth:
+            raise UsageError("Routed training takes topk in float32 and no growth: leave the others out.")
+
+    def _check_growth(self) -> None:
+        sizes = [self.k, *(features for features, _ in self.growth), self.features]
+        shares = [0.0, *(share for _, share in self.growth), 1.0]
+        if any(one >= other for part in (sizes, shares) for one, other in pairwise(part)):
+            told = ", ".join(f"{features} until {share:g} of the steps" for features, share in self.growth)
+            raise UsageError(
+                f"Growth {told}: features must rise from more than k = {self.k} to less than"
+                f" {self.features}, shares from above 0 to below 1."
+            )
+
+    def features_at(self, step: int) -> int:
+        """Gives how many features step number `step`, counted from 0, is taken with."""
+        stages = (features for features, share in self.growth if step < round(share * self.steps))
+        return next(stages, self.features)
 
     @property
     def steps(self) -> int:
@@ -97,7 +134,7 @@ class Training:
 
     def rate_at(self, step: int) -> float:
         """Gives the learning rate of a step: it rises, stays, and falls over the last fifth."""
-        top = self.rate or 2e-3 * math.sqrt(1024 / self.features)
+        top = self.rate or 2e-3 * math.sqrt(1024 / self.features_at(step))
         rise = min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))
         return top * rise * min(1.0, (self.steps - step) / max(1.0, 0.2 * self.steps))
 

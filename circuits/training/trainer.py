@@ -22,6 +22,7 @@ from circuits.training.checkpoint import Checkpoint
 from circuits.training.coder import Scaling, Told, Weights, initial, project, renormalise, step
 from circuits.training.jumprelu import jump_step
 from circuits.training.manifest import fingerprint_of
+from circuits.training.routed import fit_router, folded_router
 from circuits.training.settings import Training
 from circuits.training.signals import uninterrupted
 from circuits.training.tokens import Sequences
@@ -179,7 +180,15 @@ class Trainer:
         )
 
     def _begin(self, batch: Batch) -> None:
-        """Begins a transcoder's encoder and decoder where linear regression would: no feature starts dead."""
+        """Begins a transcoder's encoder and decoder where linear regression would: no feature starts dead.
+
+        Routers are found over the first tokens, of up to sixteen batches.
+        """
+        if self.settings.routed is not None:
+            some = range(min(16, self._source.batches_per_buffer))
+            seen = [self._inputs(self._source.at(number))[0] for number in some]
+            for w, *parts in zip(self.coders, *seen, strict=True):
+                fit_router(w, torch.cat(parts), self.settings)
         if self.settings.kind == "sae":
             return
         xs, ys = self._inputs(batch)
@@ -247,7 +256,7 @@ class Trainer:
             encoder_bias=w.encoder_bias - encoder @ read.mean,
             decoders=tuple((to, DenseRows(p * write[to].scale)) for to, p in zip(into, parts, strict=True)),
             decoder_bias=bias,
-            activation=_activation(w, settings),
+            activation=_activation(w, settings) if w.router is None else folded_router(w, read, settings),
             skip=None if skip is None else DenseRows(skip),
         )
 
