@@ -9,8 +9,10 @@ import typer
 from circuits.cli import console
 from circuits.cli.attribute import attribute
 from circuits.cli.demo import demo
+from circuits.cli.describe import describe
 from circuits.cli.estimate import estimate
 from circuits.cli.evaluate import evaluate
+from circuits.cli.features import features
 from circuits.cli.info import info
 from circuits.cli.plot import plot
 from circuits.cli.report import report
@@ -55,5 +57,5 @@ def top(
         console.write(ctx.get_help() + "\n")
 
 
-for command in (demo, attribute, why, plot, report, info, estimate, train, evaluate):
+for command in (demo, attribute, why, plot, report, features, info, estimate, train, describe, evaluate):
     app.command()(command)

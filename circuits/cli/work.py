@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from circuits.cli.console import Output, size
 from circuits.cli.options import Device, Dtype
 from circuits.cli.progress import Teller
-from circuits.errors import UsageError
+from circuits.errors import CircuitsError, UsageError
 
 if TYPE_CHECKING:
     from circuits.dictionaries.base import AbstractDictionary
@@ -149,7 +149,21 @@ def trace_prompt(
     installed = memory()
     if installed and expected.peak_bytes > installed:
         output.note(f"This machine has {size(installed)}; --max-features or --select make the run smaller.")
-    return extract(model, dictionary, prompt, settings, progress=tell)
+    trace = extract(model, dictionary, prompt, settings, progress=tell)
+    return with_tested_labels(trace, dictionary, output) if settings.labels else trace
+
+
+def with_tested_labels(trace: Trace, dictionary: AbstractDictionary, output: Output) -> Trace:
+    """Gives the trace with the labels of the cards that lie beside the dictionary, if they are its own."""
+    from circuits.cards.apply import label
+    from circuits.cards.store import find_cards
+
+    try:
+        cards = find_cards(dictionary.spec, dictionary.fingerprint)
+    except CircuitsError as cause:
+        output.note(f"{cause} Until then features bear the tokens they promote.")
+        return trace
+    return trace if cards is None else label(trace, cards)
 
 
 def memory() -> int | None:

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.extraction.fold import Frame
+from circuits.dictionaries.base import AbstractDictionary
+from circuits.extraction.fold import Frame, norm_frame
 from circuits.extraction.targets import quoted
 from circuits.models.base import Model
 from circuits.schema import feature_name
@@ -66,14 +67,40 @@ def promoted(
     model: Model, directions: Float[Tensor, "k d"], step: Callable[[int, int], None] | None = None
 ) -> list[str]:
     """Gives a label such as `→ " Paris", " France", " Lyon"` for each residual-space direction."""
-    norm, unembedding = model.anatomy.final_norm, model.anatomy.unembedding
-    frame = Frame(unembedding.new_ones(1), norm.gain, None, norm.kind == "layer")
     spelt = functools.cache(lambda token: quoted(model.decode(token)))
     labels: list[str] = []
     for start in range(0, len(directions), _BLOCK):
-        seen = frame.push(directions[start : start + _BLOCK].to(unembedding))
-        best = torch.topk(seen @ unembedding.T, TOKENS, dim=1).indices.tolist()
+        scores = lens_scores(model, directions[start : start + _BLOCK])
+        best = torch.topk(scores, TOKENS, dim=1).indices.tolist()
         labels += ["→ " + ", ".join(map(spelt, tokens)) for tokens in best]
         if step is not None:
             step(min(start + _BLOCK, len(directions)), len(directions))
     return labels
+
+
+@torch.no_grad()
+def lens_scores(model: Model, directions: Float[Tensor, "k d"]) -> Float[Tensor, "k v"]:
+    """Gives how much each residual-space direction promotes every token, up to the norm's scale.
+
+    U · gain · C · w (nostalgebraist 2020), with U the unembedding and C the final norm's centring.
+    """
+    norm, unembedding = model.anatomy.final_norm, model.anatomy.unembedding
+    frame = Frame(unembedding.new_ones(1), norm.gain, None, norm.kind == "layer")
+    return frame.push(directions.to(unembedding)) @ unembedding.T
+
+
+@torch.no_grad()
+def written_directions(model: Model, dictionary: AbstractDictionary, layer: int) -> Float[Tensor, "m d"]:
+    """Gives what each feature of a layer writes into the residual stream, into all layers together.
+
+    Scales that a prompt decides (of a post-norm, of a coder's own normalisation) are left out.
+    """
+    anywhere = model.anatomy.embedding[:1]  # only the rows are used, and they do not depend on the input
+    total = None
+    for term in dictionary.write_terms(layer, anywhere):
+        rows, post = term.rows.all(), model.anatomy.layers[term.layer].mlp_post_norm
+        if post is not None and dictionary.write_site == "mlp_out":
+            rows = norm_frame(post, rows.new_ones(1)).push(rows)
+        total = rows if total is None else total + rows
+    assert total is not None  # a feature writes somewhere
+    return total
