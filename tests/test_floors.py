@@ -76,7 +76,10 @@ def test_imports_go_down_the_floors_only(file: Path) -> None:
 def test_torch_and_jax_never_meet_in_a_file(file: Path) -> None:
     tops = {name.split(".")[0] for name in imports(ast.parse(file.read_text()))}
     assert not ({"torch", "jax"} <= tops)
-    torch_rooms, jax_rooms = ("models", "dictionaries", "extraction", "training", "cards"), ("engine", "graph")
+    torch_rooms, jax_rooms = (
+        ("models", "dictionaries", "extraction", "training", "cards"),
+        ("engine", "graph"),
+    )
     assert "torch" not in tops or room(file) in torch_rooms
     assert "jax" not in tops or room(file) in jax_rooms
 
