@@ -12,7 +12,7 @@ from rich.text import Text
 
 from circuits.cli.console import heading, stack
 from circuits.query.answer import LINKS, Answer, cell, links_text
-from circuits.query.text import short, wrapped
+from circuits.query.text import percent, short, wrapped
 from circuits.schema import parse_feature
 
 FLOWING = ("path", "meaning", "label")
@@ -41,7 +41,7 @@ def rendered(answer: Answer) -> Group:
 
 def found(answer: Answer) -> Group:
     """Gives the question, the finding, and how to read the names in it."""
-    names = _Sentences((_names(answer),), "dim")
+    names = _Sentences((_names(answer), *_labels(answer)), "dim")
     return stack(heading(answer.question), _Sentences(answer.finding), names)
 
 
@@ -55,6 +55,22 @@ def _names(answer: Answer) -> str:
         f" tok@{position} is the word there, err{layer}@{position} what that layer's features left"
         " unexplained."
     )
+
+
+def _labels(answer: Answer) -> tuple[str, ...]:
+    """Gives how far labels are to be trusted, by one of this answer, if any of them was tested."""
+    tested = answer.highlight.meta.get("tested_labels") or {}
+    features = (str(name).partition("@")[0] for name in answer.highlight.nodes["node"])
+    name = next((feature for feature in features if feature in tested), None)
+    if name is None:
+        return ()
+    label, right, all_such = (tested[name][key] for key in ("label", "precision", "recall"))
+    sentence = (
+        f"Labels without → were tested on text they were not chosen on: {label} is right for"
+        f" {percent(right)} of the tokens at which {name} is on, and it is on at {percent(all_such)} of all"
+        " such. Those with → list the tokens a feature promotes, untested."
+    )
+    return (sentence,)
 
 
 @dataclass(frozen=True)
