@@ -14,12 +14,16 @@ LAYER = "cfg.json"
 
 
 def check_output(
-    path: Path, *, overwrite: bool, directory: bool = False, kind: Literal["run", "dictionary"] = "run"
+    path: Path,
+    *,
+    overwrite: bool,
+    directory: bool = False,
+    kind: Literal["run", "dictionary", "export of features"] = "run",
 ) -> None:
     """Refuses an output path that exists or cannot be written.
 
     Overwriting replaces like with like only: a file by a file, a run by a run, a dictionary by a
-    dictionary (`kind`). Any other directory is never replaced, whatever was asked.
+    dictionary, an export by an export (`kind`). Any other directory is never replaced, whatever was asked.
 
     Raises:
         OutputExists: something stands there that is not to be replaced.
@@ -30,7 +34,7 @@ def check_output(
             raise OutputExists(f"{path} exists: choose another path, or pass --overwrite to replace it.")
         if path.is_dir() and not directory:
             raise OutputExists(f"{path} is a directory and the output a file: choose another path.")
-        like = is_run if kind == "run" else is_dictionary
+        like = {"run": is_run, "dictionary": is_dictionary, "export of features": is_export}[kind]
         if directory and not (like(path) or _is_empty(path)):
             raise OutputExists(
                 f"{path} exists and is no {kind}, so --overwrite spares it: choose another path."
@@ -54,6 +58,13 @@ def is_dictionary(path: Path) -> bool:
     inside = list(path.iterdir()) if path.is_dir() else []
     layers = [place for place in inside if place.name.startswith("layer_") and (place / LAYER).is_file()]
     return bool(inside) and len(layers) == len(inside)
+
+
+def is_export(path: Path) -> bool:
+    """Tells whether a directory is an export of cards in Neuronpedia's layout."""
+    from circuits.cards.neuronpedia import ABOUT
+
+    return (path / ABOUT).is_file()
 
 
 def is_demo(path: Path) -> bool:
