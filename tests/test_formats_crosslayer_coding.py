@@ -127,6 +127,12 @@ def test_without_templates_the_user_says_where():
         read(ROOT / "jumprelu", reads="mlp_in")
 
 
+def test_layernorm_reads_where_transformerlens_has_that_hook():
+    assert read(ROOT / "per_source", small_model("gpt2")).read_site == "mlp_in"
+    told = {"reads": "mlp_in_no_gain", "writes": "mlp_added"}
+    assert read(ROOT / "per_target", small_model("gpt2"), **told).read_site == "mlp_in_no_gain"
+
+
 @pytest.mark.parametrize("name", ["converted", "per_source"])
 def test_completeness_closes_and_edges_equal_the_slow_twin(name):
     model = small_model("llama", torch.float64)

@@ -26,7 +26,15 @@ from circuits.dictionaries import rows as rows_module
 from circuits.dictionaries.formats.gemma_scope import ArchiveRows
 from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.reading import PAGE, Reading, column_bytes, count, reading
-from circuits.dictionaries.rows import CentredRows, DenseRows, FileRows, ScaledRows, products, row_norms
+from circuits.dictionaries.rows import (
+    CentredRows,
+    DenseRows,
+    FileRows,
+    ScaledRows,
+    StretchedRows,
+    products,
+    row_norms,
+)
 from circuits.extraction.extract import Extraction, extract
 from circuits.prompt import Prompt
 
@@ -117,7 +125,9 @@ def matrices(tmp_path):
     matrix = torch.randn(100, 6, generator=torch.Generator().manual_seed(0))
     stacked = torch.stack([torch.zeros_like(matrix), matrix], dim=1)
     file = tmp_path / "rows.safetensors"
-    save_file({"rows": matrix, "columns": matrix.T.contiguous(), "stacked": stacked}, file)
+    parts = torch.stack([torch.zeros_like(matrix), matrix])
+    tensors = {"rows": matrix, "columns": matrix.T, "stacked": stacked, "parts": parts, "turned": parts.mT}
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, file)
     np.savez(tmp_path / "rows.npz", rows=matrix.numpy(), columns=matrix.numpy().T.copy())
     like = (torch.float32, torch.device("cpu"))
     scale = torch.arange(100.0)
@@ -128,14 +138,18 @@ def matrices(tmp_path):
         "rows": (rows, matrix),
         "columns": (FileRows(file, "columns", (100, 6), *like, transposed=True), matrix),
         "stacked": (FileRows(file, "stacked", (100, 6), *like, target=1), matrix),
+        "part": (FileRows(file, "parts", (100, 6), *like, part=1), matrix),
+        "part of columns": (FileRows(file, "turned", (100, 6), *like, transposed=True, part=1), matrix),
         "archive": (ArchiveRows(archive, "rows", *like), matrix),
         "archive columns": (ArchiveRows(archive, "columns", *like, transposed=True), matrix),
         "scaled": (ScaledRows(rows, scale), matrix * scale[:, None]),
+        "stretched": (StretchedRows(rows, torch.arange(6.0)), matrix * torch.arange(6.0)),
         "centred": (CentredRows(rows), matrix - matrix.mean(dim=1, keepdim=True)),
     }
 
 
-KINDS = ("dense", "rows", "columns", "stacked", "archive", "archive columns", "scaled", "centred")
+STORED = ("rows", "columns", "stacked", "part", "part of columns", "archive", "archive columns")
+KINDS = ("dense", *STORED, "scaled", "stretched", "centred")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,7 +164,7 @@ def test_blocks_are_the_whole_in_turn(tmp_path, kind, small_blocks):
     torch.testing.assert_close(row_norms(rows), matrix.square().sum(dim=1).sqrt())
 
 
-@pytest.mark.parametrize("kind", ["rows", "columns", "stacked", "archive", "archive columns"])
+@pytest.mark.parametrize("kind", STORED)
 def test_what_is_read_is_counted(tmp_path, kind):
     rows, _ = matrices(tmp_path)[kind]
     with reading() as whole:

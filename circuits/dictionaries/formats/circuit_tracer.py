@@ -31,6 +31,7 @@ from torch import Tensor
 from circuits.dictionaries.activations import Activation, JumpReLU, ReLU, TopK
 from circuits.dictionaries.base import ReadSite, WriteSite
 from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
+from circuits.dictionaries.formats.sites import lens_read_site
 from circuits.dictionaries.formats.tensor_files import (
     Shapes,
     check_tensors,
@@ -209,9 +210,7 @@ def check_config(path: Path, config: Mapping[str, Any], kind: str, handled: froz
 
 def read_site(config: Mapping[str, Any], model: Model) -> ReadSite:
     """Gives where features read, for a model whose norms are of one kind or the other."""
-    read = READ_HOOKS[config["feature_input_hook"]]
-    layered = model.anatomy.layers[0].mlp_norm.kind == "layer"
-    return "mlp_in" if read == "mlp_in_no_gain" and layered else read
+    return lens_read_site(READ_HOOKS[config["feature_input_hook"]], model)
 
 
 def hooks_of(settings: CoderSettings) -> dict[str, str]:

@@ -28,7 +28,7 @@ import torch
 
 from circuits.dictionaries.activations import Activation, JumpReLU, ReLU, TopK
 from circuits.dictionaries.coders import CoderKind, CoderLayer, Coders, CoderSettings, InputNorm
-from circuits.dictionaries.formats.sites import Place, hook_name, sae_place, transcoder_place
+from circuits.dictionaries.formats.sites import Place, hook_name, lens_read_site, sae_place, transcoder_place
 from circuits.dictionaries.formats.tensor_files import (
     check_tensors,
     files_with,
@@ -116,9 +116,7 @@ def load(path: Path, model: Model, hints: Hints) -> Coders:
         UsageError: a hint: the settings answer all of them.
     """
     found = _find(path, hints)
-    reads = found.place.reads
-    if reads == "mlp_in_no_gain" and model.anatomy.layers[0].mlp_norm.kind == "layer":
-        reads = "mlp_in"  # TransformerLens's LayerNorm has this hook after gain and bias
+    reads = lens_read_site(found.place.reads, model)
     settings = CoderSettings(found.kind, reads, found.place.writes, found.fingerprint, str(path))
     return Coders([_layer(found, model)], settings)
 

@@ -35,7 +35,7 @@ from torch import Tensor
 from circuits.dictionaries.activations import Activation, JumpReLU, ReLU, TopK
 from circuits.dictionaries.base import Rows
 from circuits.dictionaries.coders import CoderKind, CoderLayer, Coders, CoderSettings, InputNorm
-from circuits.dictionaries.formats.sites import Place, hook_name, sae_place, transcoder_place
+from circuits.dictionaries.formats.sites import Place, hook_name, lens_read_site, sae_place, transcoder_place
 from circuits.dictionaries.formats.tensor_files import (
     check_tensors,
     files_with,
@@ -150,9 +150,7 @@ def load(path: Path, model: Model, hints: Hints) -> Coders:
     """
     found = _find(path, hints)
     like = model.anatomy.embedding
-    reads = found.places[0].reads
-    if reads == "mlp_in_no_gain" and model.anatomy.layers[0].mlp_norm.kind == "layer":
-        reads = "mlp_in"  # TransformerLens's LayerNorm has this hook after gain and bias
+    reads = lens_read_site(found.places[0].reads, model)
     settings = CoderSettings(found.kind, reads, found.places[0].writes, found.fingerprint, str(path))
     vectors = _vectors(found, like)
     return Coders([_layer(found, vectors, number, like) for number in range(len(found.places))], settings)

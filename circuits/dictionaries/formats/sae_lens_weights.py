@@ -25,7 +25,7 @@ from torch import Tensor
 from circuits.dictionaries.activations import AbsTopK, Activation, JumpReLU, ReLU, TopK
 from circuits.dictionaries.base import Rows
 from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings, InputNorm
-from circuits.dictionaries.formats.sites import Place, hook_name
+from circuits.dictionaries.formats.sites import Place, hook_name, lens_read_site
 from circuits.dictionaries.formats.tensor_files import (
     check_tensors,
     fingerprint,
@@ -160,9 +160,7 @@ def read_coder(coder: SaeLensCoder, model: Model, spec: str) -> Coders:
     layered = model.anatomy.layers[0].mlp_norm.kind == "layer"
     if coder.centred and layered:  # TransformerLens centres for LayerNorm only
         encoder = CentredRows(encoder)
-    reads = coder.place.reads
-    if reads == "mlp_in_no_gain" and layered and not coder.folded:
-        reads = "mlp_in"  # TransformerLens's LayerNorm had this hook after gain and bias
+    reads = coder.place.reads if coder.folded else lens_read_site(coder.place.reads, model)
     layer = CoderLayer(
         layer=coder.place.layer,
         encoder=encoder,

@@ -16,6 +16,7 @@ from typing import Final, cast, get_args
 from circuits.dictionaries.base import ReadSite, WriteSite
 from circuits.dictionaries.hints import Hints
 from circuits.errors import Incompatible, UsageError
+from circuits.models.base import Model
 
 _TRANSFORMER_LENS: Final[Mapping[str, ReadSite]] = {
     "hook_resid_post": "block_out",
@@ -138,6 +139,15 @@ def transcoder_place(hook_in: str, hook_out: str, path: Path) -> Place:
             " can be replaced."
         )
     return Place(layer, reads, _writable(writes, hook_out, path))
+
+
+def lens_read_site(site: ReadSite, model: Model) -> ReadSite:
+    """Gives where a hook of TransformerLens lies in a model that it has loaded without processing.
+
+    Its RMS norms have `hook_normalized` before the gain, its LayerNorm after gain and bias.
+    """
+    layered = model.anatomy.layers[0].mlp_norm.kind == "layer"
+    return "mlp_in" if site == "mlp_in_no_gain" and layered else site
 
 
 def hinted_place(hints: Hints, path: Path, *, layer: int | None = None) -> tuple[Place, bool]:
