@@ -180,6 +180,7 @@ BROKEN = {
     "missing": ("gated", lambda state: state.pop("r_mag"), "lacks r_mag"),
     "no threshold": ("batchtopk", lambda state: state.pop("threshold"), "lacks threshold"),
     "unknown": ("topk", lambda state: state.update(pre=torch.ones(3)), "holds pre, which"),
+    "a setting": ("topk", lambda state: state.update(scale="big"), "holds scale, which"),
     "integers": ("topk", lambda state: state.update(b_dec=torch.ones(16).int()), r"b_dec torch\.int32\[16\]"),
     "transposed": ("jumprelu", lambda s: s.update(W_enc=s["W_enc"].T.contiguous()), r"W_enc F32\[24, 16\]"),
     "no k": ("topk", lambda state: state.update(k=torch.tensor(7)), "k 7, but its settings say 5"),

@@ -199,16 +199,17 @@ def slices(shape: tuple[int, int], dtype: torch.dtype) -> Iterator[slice]:
     return (slice(at, min(at + step, shape[0])) for at in range(0, shape[0], step))
 
 
-def products(
-    x: Float[Tensor, "n d"], rows: Rows, bias: Float[Tensor, "m"] | None = None
-) -> Float[Tensor, "n m"]:
+def products(x: Float[Tensor, "n d"], rows: Rows, bias: Float[Tensor, "m"]) -> Float[Tensor, "n m"]:
     """Gives x · rowsᵀ + bias, going through the rows block by block."""
-    parts, at = [], 0
+    found, at = None, 0
     for block in rows.blocks():
-        some = None if bias is None else bias[at : at + len(block)]
-        parts.append(linear(x, block, some))
+        if len(block) == len(bias):
+            return linear(x, block, bias)
+        # one array for all: parts kept one by one would keep apart the memory freed between them
+        found = x.new_empty(len(x), len(bias)) if found is None else found
+        found[:, at : at + len(block)] = linear(x, block, bias[at : at + len(block)])
         at += len(block)
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return x.new_empty(len(x), 0) if found is None else found
 
 
 def row_norms(rows: Rows) -> Float[Tensor, "m"]:
@@ -226,6 +227,8 @@ def finite(tensor: Tensor, path: Path, key: str) -> Tensor:
     Raises:
         InvalidFile: some are not.
     """
+    if torch.isfinite(tensor.sum()):  # which NaN and infinity would not leave finite
+        return tensor
     bad = int((~torch.isfinite(tensor)).sum())
     if bad:
         raise InvalidFile(

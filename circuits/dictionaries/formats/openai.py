@@ -73,7 +73,7 @@ def load(path: Path, model: Model, hints: Hints) -> Coders:
     layer = CoderLayer(
         layer=place.layer,
         encoder=encoder,
-        encoder_bias=vectors["latent_bias"] - products(vectors["pre_bias"][None], encoder)[0],
+        encoder_bias=products(-vectors["pre_bias"][None], encoder, vectors["latent_bias"])[0],
         decoders=((place.layer, decoder),),
         decoder_bias=vectors["pre_bias"],
         activation=activation,

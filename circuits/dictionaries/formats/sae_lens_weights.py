@@ -154,7 +154,7 @@ def read_coder(coder: SaeLensCoder, model: Model, spec: str) -> Coders:
     written = FileRows(coder.weights, "W_dec", (m, d), like.dtype, like.device)
     scale, bias, activation = _reading(coder, vectors, written)
     if coder.apply_b_dec:
-        shift = products(vectors["b_dec"][None], stored)[0]
+        shift = products(vectors["b_dec"][None], stored, torch.zeros_like(bias))[0]
         bias = bias - (shift if scale is None else scale * shift)
     encoder: Rows = stored if scale is None else ScaledRows(stored, scale)
     layered = model.anatomy.layers[0].mlp_norm.kind == "layer"

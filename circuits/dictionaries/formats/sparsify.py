@@ -104,7 +104,7 @@ def load(path: Path, model: Model, hints: Hints) -> Coders:
     encoder = FileRows(saved.weights, "encoder.weight", (m, d), like.dtype, like.device)
     bias = vectors["encoder.bias"]
     if saved.centred:
-        bias = bias - products(vectors["b_dec"][None], encoder)[0]
+        bias = products(-vectors["b_dec"][None], encoder, bias)[0]
     decoder = FileRows(saved.weights, "W_dec", (m, d), like.dtype, like.device)
     activation: Activation = saved.activation
     layer = CoderLayer(
