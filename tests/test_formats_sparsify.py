@@ -14,6 +14,7 @@ from tiny_models import tiny_model
 from circuits.dictionaries.activations import GroupMax
 from circuits.dictionaries.formats import sparsify
 from circuits.dictionaries.load import describe, load_dictionary
+from circuits.dictionaries.save import save_dictionary
 from circuits.errors import Incompatible, InvalidFile, UsageError
 from circuits.extraction.extract import extract
 from circuits.prompt import Prompt
@@ -185,6 +186,14 @@ def test_a_truncated_file_and_a_missing_one_are_refused(tmp_path):
     file.unlink()
     with pytest.raises(InvalidFile, match="in no file: one"):
         read(path)
+
+
+@pytest.mark.parametrize("layout", ["sae-lens", "compact"])
+def test_where_group_max_cannot_be_saved_it_is_said(tmp_path, layout):
+    coders = read(fixture("groupmax")[0])
+    with pytest.raises(UsageError, match="GroupMax"):
+        save_dictionary(tmp_path / "saved", coders, layout)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_coder_of_another_width_is_refused():

@@ -230,7 +230,7 @@ def _layer(found: _Found, model: Model) -> CoderLayer:
     decoder_bias = small["decoder.bias"] / s_out if "decoder.bias" in small else times.new_zeros(d)
     encoder_bias = small["encoder.bias"] / s_in
     if found.settings["apply_decoder_bias_to_pre_encoder"] and "decoder.bias" in small:
-        encoder_bias = encoder_bias - products(decoder_bias[None], encoder)[0]
+        encoder_bias = products(-decoder_bias[None], encoder, encoder_bias)[0]
     return CoderLayer(
         layer=found.place.layer,
         encoder=ScaledRows(encoder, times),

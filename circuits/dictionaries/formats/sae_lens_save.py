@@ -148,7 +148,10 @@ def _jumps(name: str, layer: CoderLayer) -> bool:
     """Tells whether a coder has thresholds, rather than none."""
     if isinstance(layer.activation, ReLU):
         return False
-    assert isinstance(layer.activation, JumpReLU)
+    if not isinstance(layer.activation, JumpReLU):
+        raise UsageError(
+            f"{name} is a {type(layer.activation).__name__}, which sae-lens's layout cannot hold."
+        )
     below = int((layer.activation.threshold < 0).sum())
     if below:
         raise UsageError(f"{name} has {below} thresholds below 0, where sae-lens would set features to 0.")
