@@ -77,8 +77,9 @@ class Checkpoint:
             raise InvalidFile(f"{file} is no checkpoint of this version: remove it to begin again.")
         ours, theirs = json.loads(json.dumps(run)), header["run"]
         if ours != theirs:
+            apart = differences(*({**run.pop("settings", {}), **run} for run in (ours, theirs)))
             raise Incompatible(
-                f"{file} is of another run ({'; '.join(differences(ours, theirs))}): choose another"
+                f"{file} is of another run ({'; '.join(apart)}): choose another"
                 " directory, or pass --overwrite to begin again."
             )
         return cls(int(header["step"]), theirs, tensors, int(header["threads"]))
