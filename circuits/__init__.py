@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from circuits.dictionaries.load import load_dictionary
+    from circuits.dictionaries.save import save_dictionary
     from circuits.engine.attribute import Compute, attribute
     from circuits.engine.edges import Edges
     from circuits.errors import CircuitsError
@@ -75,6 +76,7 @@ __all__ = [
     "network",
     "prune",
     "run",
+    "save_dictionary",
     "save_figure",
     "save_report",
     "save_run",
@@ -112,6 +114,7 @@ _HOMES: Final = {
     "network": "plot.network.network",
     "prune": "graph.prune.prune",
     "run": "graph.run.run",
+    "save_dictionary": "dictionaries.save.save_dictionary",
     "save_figure": "plot.save.save",
     "save_report": "report.save_report",
     "save_run": "graph.io.save_run",

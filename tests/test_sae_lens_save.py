@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_models import tiny_model
 from tiny_saes import N_FEATURES, tiny_clt, tiny_sae
 
-from circuits.dictionaries.activations import JumpReLU, TopK
+from circuits.dictionaries.activations import GroupMax, JumpReLU, TopK
 from circuits.dictionaries.coders import Coders, CoderSettings, InputNorm
 from circuits.dictionaries.formats.sae_lens_save import Origin, save_saes
 from circuits.dictionaries.load import describe, load_dictionary
@@ -140,6 +140,8 @@ def test_what_the_layout_cannot_hold_is_refused_and_nothing_written(tmp_path):
         (replace(own, norm=InputNorm("unit_rms")), TRANSCODER, UsageError, "normalises its input"),
         (replace(first, norm=InputNorm("layer_norm", 1e-3)), sae.settings, UsageError, "normalises"),
         (replace(first, activation=TopK(5)), sae.settings, UsageError, "keeps negative values"),
+        (replace(first, activation=GroupMax(5)), sae.settings, UsageError, "has a GroupMax"),
+        (replace(own, activation=GroupMax(5)), TRANSCODER, UsageError, "has a GroupMax"),
         (replace(first, activation=below), sae.settings, UsageError, "thresholds below 0"),
         (replace(first, skip=skip), sae.settings, UsageError, "has a skip connection"),
         (replace(own, encoder=nan), TRANSCODER, InvalidFile, "W_enc of the transcoder of layer 0 hold NaN"),

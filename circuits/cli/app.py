@@ -8,6 +8,7 @@ import typer
 
 from circuits.cli import console
 from circuits.cli.attribute import attribute
+from circuits.cli.convert import convert
 from circuits.cli.demo import demo
 from circuits.cli.describe import describe
 from circuits.cli.estimate import estimate
@@ -57,5 +58,7 @@ def top(
         console.write(ctx.get_help() + "\n")
 
 
-for command in (demo, attribute, why, plot, report, features, info, estimate, train, describe, evaluate):
+COMMANDS = (demo, attribute, why, plot, report, features, info, estimate, train, describe, evaluate, convert)
+
+for command in COMMANDS:
     app.command()(command)

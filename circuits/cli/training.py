@@ -145,9 +145,8 @@ def save(trainer: Trainer, sequences: Sequences, out: Path, plan: Plan, *, overw
     from circuits.dictionaries.save import save_dictionary
     from circuits.training.activations import FIRST
 
-    model = trainer.model
     origin = Origin(
-        model=model.name if Path(model.spec).exists() else model.spec,
+        model=name_of(trainer.model),
         text=Path(sequences.source).name,
         context=int(sequences.ids.shape[1]),
         prepend_bos=len(set(sequences.ids[:, 0].tolist())) == 1,
@@ -155,3 +154,8 @@ def save(trainer: Trainer, sequences: Sequences, out: Path, plan: Plan, *, overw
     )
     dictionary = trainer.dictionary()
     save_dictionary(out, dictionary, plan.layout, origin=origin, store=plan.store, overwrite=overwrite)
+
+
+def name_of(model: Model) -> str:
+    """Gives a model's name as others may know it: on the hub, or the last part of a path."""
+    return model.name if Path(model.spec).exists() else model.spec

@@ -25,7 +25,7 @@ Store = Literal["float32", "float16"]
 STORES: Final[dict[str, torch.dtype]] = {"float32": torch.float32, "float16": torch.float16}
 
 
-def layout_of(kind: CoderKind) -> Layout:
+def layout_of(kind: str) -> Layout:
     """Gives the layout that suits a kind: whoever uses such dictionaries reads it."""
     return "sae-lens" if kind == "sae" else "circuit-tracer"
 

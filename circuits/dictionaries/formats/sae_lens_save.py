@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from circuits.dictionaries.activations import AbsTopK, JumpReLU, ReLU, TopK
+from circuits.dictionaries.activations import AbsTopK, Activation, JumpReLU, ReLU, TopK
 from circuits.dictionaries.coders import CoderLayer, CoderSettings, InputNorm
 from circuits.dictionaries.formats.sites import hook_name
 from circuits.errors import InvalidFile, UsageError
@@ -132,7 +132,7 @@ def architecture(layer: CoderLayer, settings: CoderSettings) -> tuple[str, dict[
             return "abstopk", {"k": k, "rescale_acts_by_decoder_norm": False}
         case TopK(k=k):
             raise UsageError(f"{name} keeps negative values among its top {k}, which sae-lens sets to 0.")
-    return ("jumprelu" if _jumps(name, layer) else "standard"), {}
+    return ("jumprelu" if _jumps(name, layer.activation) else "standard"), {}
 
 
 def _transcoder(name: str, layer: CoderLayer) -> str:
@@ -141,18 +141,17 @@ def _transcoder(name: str, layer: CoderLayer) -> str:
             f"{name} is a top-{layer.activation.k}, and sae-lens's layout has no top-k transcoders: save"
             " it in circuit-tracer's, or train with batchtopk or jumprelu."
         )
-    return f"{'jumprelu_' * _jumps(name, layer)}{'skip_' * (layer.skip is not None)}transcoder"
+    jumps = "jumprelu_" * _jumps(name, layer.activation)
+    return f"{jumps}{'skip_' * (layer.skip is not None)}transcoder"
 
 
-def _jumps(name: str, layer: CoderLayer) -> bool:
-    """Tells whether a coder has thresholds, rather than none."""
-    if isinstance(layer.activation, ReLU):
+def _jumps(name: str, activation: Activation) -> bool:
+    """Tells whether a coder has thresholds, or none."""
+    if isinstance(activation, ReLU):
         return False
-    if not isinstance(layer.activation, JumpReLU):
-        raise UsageError(
-            f"{name} is a {type(layer.activation).__name__}, which sae-lens's layout cannot hold."
-        )
-    below = int((layer.activation.threshold < 0).sum())
+    if not isinstance(activation, JumpReLU):
+        raise UsageError(f"{name} has a {type(activation).__name__}, which sae-lens's layout cannot hold.")
+    below = int((activation.threshold < 0).sum())
     if below:
         raise UsageError(f"{name} has {below} thresholds below 0, where sae-lens would set features to 0.")
     return True
