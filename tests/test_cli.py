@@ -392,7 +392,7 @@ REFUSALS = {
     "unknown token": (3, "no token 'Peter'", "attribute Mary -m M -o T/r --target Peter"),
     "two tokens": (2, r"2 tokens \('Mary', ','\)", "attribute Mary -m M -o T/r --target Mary,"),
     "NaN weights": (4, "NaN", "attribute Mary -m NAN -o T/r"),
-    "dictionary of another width": (1, "width 16", "attribute Mary -m M -d NARROW -o T/r"),
+    "dictionary of another width": (4, "width 16", "attribute Mary -m M -d NARROW -o T/r"),
     "no such model": (3, "nosuch", "attribute Mary -m T/nosuch -o T/r"),
     "no such dictionary": (3, "nosuch", "attribute Mary -m M -d T/nosuch -o T/r"),
     "no such trace": (3, "nosuch", "attribute --trace T/nosuch -o T/r"),

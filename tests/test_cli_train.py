@@ -86,6 +86,7 @@ KINDS = {  # what is asked for: kind, layout, layers it is told of, and files
     "sae": (["--kind", "sae", "--layers", "1-2"], "sae-lens", "12", "layer_2/cfg.json"),
     "sae at an MLP": (["--kind", "sae", "--site", "mlp_out"], "sae-lens", "012", "layer_0/cfg.json"),
     "for sae-lens": (["--layout", "sae-lens"], "sae-lens", "012", "layer_0/cfg.json"),
+    "routed": (["--kind", "sae", "--routed", "4:2"], "compact", "012", "dictionary.json"),
     "compact": (
         ["--kind", "clt", "--activation", "topk", "--layout", "compact"],
         "compact",
@@ -279,6 +280,11 @@ def test_a_buffer_serves_several_runs(train, tmp_path) -> None:
         (["--kind", "clt", "--layout", "sae-lens"], 2, "sae-lens has no cross-layer transcoders"),
         (["--kind", "clt", "--activation", "topk"], 2, "no top-k cross-layer transcoders"),
         (["--layout", "sae-lens", "--activation", "topk"], 2, "no top-k transcoders"),
+        (["--layout", "sae-lens", "--kind", "sae", "--routed", "4:2"], 2, "sae-lens has no routed"),
+        (["--routed", "4"], 2, "--routed '4' is no pair of numbers: write 64:4"),
+        (["--routed", "5:2"], 2, "64 features in 5 groups"),
+        (["--growth", "32:half"], 2, "--growth '32:half' is no pair"),
+        (["--growth", "32:0.5", "--growth", "16:0.7"], 2, "Growth 32 until 0.5 of the steps, 16 until 0.7"),
     ],
 )
 def test_refusals(train, tmp_path: Path, extra: list[str], code: int, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,11 +12,24 @@ from coders_on_disk import layout_of, outputs, read, small_model
 from safetensors.torch import load_file, save_file
 from tiny_saes import ACTIVATIONS, tiny_clt, tiny_sae
 
-from circuits.dictionaries.coders import InputNorm
+from circuits.dictionaries.activations import RoutedTopK
+from circuits.dictionaries.coders import Coders, InputNorm
 from circuits.dictionaries.formats import compact
 from circuits.dictionaries.formats.compact import quantised, save_compact
 from circuits.dictionaries.load import describe, load_dictionary
 from circuits.errors import InvalidFile, OutputExists, UsageError
+
+
+def routed(model):
+    """An SAE whose features are in five groups of eight, two searched."""
+    sae = tiny_sae(model, "block_out", layers=(0, 1))
+    dice = torch.Generator().manual_seed(3)
+    routers = [
+        RoutedTopK(3, 2, torch.randn(5, 16, generator=dice), torch.randn(5, generator=dice)) for _ in "ab"
+    ]
+    coders = [replace(sae.coder(at), activation=router) for at, router in enumerate(routers)]
+    return Coders(coders, sae.settings)
+
 
 MADE = {
     **{
@@ -23,6 +37,7 @@ MADE = {
         for name in ACTIVATIONS
     },
     "clt": lambda m: tiny_clt(m, "topk"),
+    "routed": routed,
     "clt jumprelu": lambda m: tiny_clt(m, "jumprelu"),
 }
 
@@ -50,6 +65,10 @@ def test_what_is_read_is_what_was_written(name, tmp_path):
             torch.testing.assert_close(got.take([3, 1]), got.all()[[3, 1]], rtol=0, atol=0)
         assert torch.equal(ours.encoder_bias, theirs.encoder_bias)
         assert torch.equal(ours.decoder_bias, theirs.decoder_bias)
+        if isinstance(theirs.activation, RoutedTopK):
+            assert torch.equal(ours.activation.router, theirs.activation.router)
+            assert torch.equal(ours.activation.router_bias, theirs.activation.router_bias)
+            assert (ours.activation.k, ours.activation.searched) == (3, 2)
     save_compact(tmp_path / "two", held)  # multiples of a 127th stay what they are
     again = read(tmp_path / "two")
     x = torch.randn(5, model.width)
@@ -103,7 +122,8 @@ BROKEN = {
     "version": (lambda p: change(p, circuits_dictionary=7), "of version 7: this program reads 1"),
     "kind": (lambda p: change(p, kind="crosscoder"), "kind as 'crosscoder': known are transcoder, clt, sae"),
     "activation": (lambda p: change(p, activation="gelu"), "activation as 'gelu'"),
-    "k": (lambda p: change(p, k=None), "topk needs both"),
+    "k": (lambda p: change(p, k=None), "topk with k None, relu True, searched None: it needs k and relu"),
+    "searched": (lambda p: change(p, activation="routed_topk"), "it needs k and searched"),
     "layers": (lambda p: change(p, layers="all"), "layers as 'all'"),
     "unknown": (lambda p: change(p, temperature=1), "temperature"),
     "missing": (lambda p: (p / "layer_1.safetensors").unlink(), "lacks layer_1.safetensors"),

@@ -91,6 +91,27 @@ Precision = Annotated[
 ]
 
 
+LARGE = "Large dictionaries"
+Routed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N:N",
+        rich_help_panel=LARGE,
+        show_default="every token meets every feature",
+        help="Groups of features, and how many of them a token searches: 64:4.",
+    ),
+]
+Growth = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="N:SHARE",
+        rich_help_panel=LARGE,
+        show_default="all features from the start",
+        help="Features until a share of the steps, then more: 1536:0.3; may be given several times.",
+    ),
+]
+
+
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As for attribute's --model.")],
     text: Text,
@@ -106,6 +127,8 @@ def train(
     length: Annotated[int, typer.Option(metavar="N", help="Tokens a sequence.")] = 128,
     rate: Rate = None,
     precision: Precision = "float32",
+    routed: Routed = None,
+    growth: Growth = None,
     buffer: Kept = None,
     buffer_type: KeptType = "float32",
     layout: Layout = None,
@@ -130,7 +153,7 @@ def train(
     """
     output = Output(json, quiet)
     check_output(out, overwrite=overwrite, directory=True, kind="dictionary")
-    plan = training.Plan(kind, activation, site, layout, store)
+    plan = training.Plan(kind, activation, site, layout, store, routed, growth or ())
     settings: dict[str, Any] = {"k": k, "tokens": tokens, "batch": batch, "rate": rate}
     settings |= {"precision": precision, "seed": seed}
     with telling(output) as tell:

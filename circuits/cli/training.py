@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +36,8 @@ class Plan:
         site: of an SAE; None is the stream after a block.
         layout: None takes the one that suits the kind.
         store: the type of the numbers in the files.
+        routed: groups and groups searched a token, as written, or None.
+        growth: stages, as written.
     """
 
     kind: Kind
@@ -43,6 +45,8 @@ class Plan:
     site: Site | None
     layout: Layout | None
     store: Store
+    routed: str | None = None
+    growth: Sequence[str] = ()
 
     def decide(self, layers: tuple[int, ...], model: Model) -> tuple[Mapping[str, Any], Layout]:
         """Gives the settings of the training that follow, and the layout; refuses what cannot be saved.
@@ -59,12 +63,12 @@ class Plan:
                 f"--site says where an SAE sits, and a {self.kind} reads what an MLP receives and writes what"
                 " it gives: leave it out."
             )
-        layout = self.layout or layout_of(kind)
+        layout = self.layout or ("compact" if self.routed else layout_of(kind))
         activation = self.activation
         if activation is None:
             unheld = (layout, kind) in {("sae-lens", "transcoder"), ("circuit-tracer", "clt")}
             activation = "batchtopk" if unheld else "topk"
-        check_layout(layout, kind, activation)
+        check_layout(layout, kind, "routed_topk" if self.routed else activation)
         some = layers != tuple(range(model.n_layers)) and layers[-1] < model.n_layers
         if some and (layout, kind) == ("circuit-tracer", "transcoder"):
             raise UsageError(
@@ -72,8 +76,23 @@ class Plan:
                 " leave --layers out, or add --layout sae-lens."
             )
         skip = self.kind == "skip-transcoder"
-        chosen = {"kind": kind, "activation": activation, "skip": skip}
-        return (chosen if self.site is None else {**chosen, "site": self.site}), layout
+        chosen: dict[str, Any] = {"kind": kind, "activation": activation, "skip": skip}
+        chosen |= {} if self.site is None else {"site": self.site}
+        chosen |= {} if self.routed is None else {"routed": _pair("--routed", self.routed, int, int)}
+        stages = tuple(_pair("--growth", stage, int, float) for stage in self.growth)
+        return {**chosen, "growth": stages}, layout
+
+
+def _pair(option: str, written: str, *types: type[int] | type[float]) -> tuple[Any, ...]:
+    """Gives the numbers of `64:4`."""
+    parts = written.split(":")
+    try:
+        return tuple(kind(part) for kind, part in zip(types, parts, strict=True))
+    except ValueError as cause:
+        example = (
+            "64:4 (groups, and groups searched)" if option == "--routed" else "2048:0.3 (features, share)"
+        )
+        raise UsageError(f"{option} {written!r} is no pair of numbers: write {example}.") from cause
 
 
 def layers_of(written: str | None, count: int) -> tuple[int, ...]:

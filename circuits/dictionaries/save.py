@@ -38,7 +38,7 @@ def check_layout(layout: str, kind: CoderKind, activation: str) -> None:
     Args:
         layout: one of `Layout`.
         kind: of the dictionary.
-        activation: "topk", "batchtopk" (saved as thresholds), "jumprelu" or "relu".
+        activation: "topk", "batchtopk" (saved as thresholds), "routed_topk", "jumprelu" or "relu".
     """
     if layout not in get_args(Layout):
         raise UsageError(f"No layout {layout!r} to write: known are {', '.join(get_args(Layout))}.")
@@ -46,6 +46,8 @@ def check_layout(layout: str, kind: CoderKind, activation: str) -> None:
         raise UsageError("sae-lens has no cross-layer transcoders: save a CLT in circuit-tracer's layout.")
     if layout == "circuit-tracer" and kind == "sae":
         raise UsageError("circuit-tracer has no SAEs: save an SAE in sae-lens's layout.")
+    if layout != "compact" and activation == "routed_topk":
+        raise UsageError(f"{layout} has no routed dictionaries: save them in the compact layout.")
     if activation == "topk" and (layout, kind) in {("sae-lens", "transcoder"), ("circuit-tracer", "clt")}:
         named = "cross-layer transcoders" if kind == "clt" else "transcoders"
         raise UsageError(

@@ -3,12 +3,13 @@
 A directory holds ``dictionary.json`` and one safetensors file a layer::
 
     dictionary.json: circuits_dictionary: 1 (the version), kind, read_site, write_site, activation,
-                     k and relu (topk), layers [0, 1, ...]
+                     k and relu (topk), k and searched (routed_topk), layers [0, 1, ...]
 
     layer_3.safetensors:
         encoder [m, d] int8      encoder.scale [m]       row i is encoder.scale[i] · encoder[i]
         decoder.3 [m, d] int8    decoder.3.scale [m]     one for every layer written into
         encoder_bias [m]   decoder_bias [d]   threshold [m] (jumprelu)   skip [d, d]
+        router [g, d]   router_bias [g]                  routed_topk: the features are in g groups
 
 The bundled dictionaries come in it. A row's largest number is 127 times its scale, so a number is off by
 0.4% of its row's largest at most. Others read `circuits.dictionaries.formats.circuit_tracer` or sae-lens'
@@ -28,7 +29,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from circuits.dictionaries.activations import AbsTopK, Activation, JumpReLU, ReLU, TopK
+from circuits.dictionaries.activations import (
+    AbsTopK,
+    Activation,
+    JumpReLU,
+    ReLU,
+    RoutedTopK,
+    TopK,
+)
 from circuits.dictionaries.base import ReadSite, Rows, WriteSite
 from circuits.dictionaries.coders import CoderKind, CoderLayer, Coders, CoderSettings
 from circuits.dictionaries.formats.tensor_files import (
@@ -51,7 +59,14 @@ NAME: Final = "circuits' own (dictionary.json, layer_*.safetensors with int8 row
 MARK: Final = "circuits_dictionary"
 VERSION: Final = 1
 SETTINGS: Final = "dictionary.json"
-_KNOWN: Final = words(f"{MARK} kind read_site write_site activation k relu layers")
+_KNOWN: Final = words(f"{MARK} kind read_site write_site activation k relu searched layers")
+_NEEDED: Final = {
+    "relu": (),
+    "jumprelu": (),
+    "abstopk": ("k",),
+    "topk": ("k", "relu"),
+    "routed_topk": ("k", "searched"),
+}
 _LARGEST: Final = 127
 
 
@@ -157,20 +172,26 @@ def quantised(rows: Float[Tensor, "m d"]) -> tuple[Tensor, Float[Tensor, "m"]]:
 
 def _activation_settings(layers: Sequence[CoderLayer]) -> dict[str, Any]:
     """Gives how the activation of all layers is written down."""
-    found = {("jumprelu" if isinstance(a := c.activation, JumpReLU) else a) for c in layers}
+    found = {tuple(_said(layer.activation).items()) for layer in layers}
     if len(found) != 1:
         raise UsageError("This layout has one activation for all layers, but these differ.")
-    (only,) = found
-    match only:
+    return dict(found.pop())
+
+
+def _said(activation: Activation) -> dict[str, Any]:
+    """Gives how an activation is written down, but for its tensors."""
+    match activation:
         case TopK(k, relu):
             return {"activation": "topk", "k": k, "relu": relu}
         case AbsTopK(k):
             return {"activation": "abstopk", "k": k}
+        case RoutedTopK(k, searched):
+            return {"activation": "routed_topk", "k": k, "searched": searched}
         case ReLU():
             return {"activation": "relu"}
-        case "jumprelu":
+        case JumpReLU():
             return {"activation": "jumprelu"}
-    raise UsageError(f"{type(only).__name__} cannot be said in this layout.")
+    raise UsageError(f"{type(activation).__name__} cannot be said in this layout.")
 
 
 def _tensors(layer: CoderLayer) -> dict[str, Tensor]:
@@ -179,6 +200,8 @@ def _tensors(layer: CoderLayer) -> dict[str, Tensor]:
         tensors[key], tensors[f"{key}.scale"] = quantised(rows.all())
     if isinstance(layer.activation, JumpReLU):
         tensors["threshold"] = layer.activation.threshold
+    if isinstance(layer.activation, RoutedTopK):
+        tensors |= {"router": layer.activation.router, "router_bias": layer.activation.router_bias}
     if layer.skip is not None:
         tensors["skip"] = layer.skip.all()
     return {key: tensor.contiguous().clone() for key, tensor in tensors.items()}
@@ -194,18 +217,19 @@ def _config(path: Path) -> dict[str, Any]:
         "kind": get_args(CoderKind),
         "read_site": get_args(ReadSite),
         "write_site": get_args(WriteSite),
-        "activation": ("relu", "jumprelu", "topk", "abstopk"),
+        "activation": tuple(_NEEDED),
     }
     for key, known in choices.items():
         if config.get(key) not in known:
             raise InvalidFile(f"{file} gives {key} as {config.get(key)!r}: known are {', '.join(known)}.")
-    chooses = config["activation"] in ("topk", "abstopk")
-    if chooses != (type(config.get("k")) is int) or (config["activation"] == "topk") != (
-        type(config.get("relu")) is bool
-    ):
+    types = {"k": int, "relu": bool, "searched": int}
+    needed = _NEEDED[config["activation"]]
+    given = [key for key, kind in types.items() if type(config.get(key)) is kind]
+    if sorted(needed) != sorted(given):
+        told = ", ".join(f"{key} {config.get(key)!r}" for key in types)
         raise InvalidFile(
-            f"{file} gives {config['activation']} with k {config.get('k')!r} and relu"
-            f" {config.get('relu')!r}: topk needs both, abstopk k, others neither."
+            f"{file} gives {config['activation']} with {told}: it needs"
+            f" {' and '.join(needed) or 'none of them'}."
         )
     layers = config.get("layers")
     if not isinstance(layers, list) or not layers or not all(type(n) is int and n >= 0 for n in layers):
@@ -242,6 +266,13 @@ def _check_shapes(layer: int, file: Path, config: dict[str, Any], found: Shapes)
     }
     if config["activation"] == "jumprelu":
         expected["threshold"] = (m[0],)
+    if config["activation"] == "routed_topk":
+        groups = (found["router_bias"][0] if "router_bias" in found else ()) + (0,)
+        expected |= {"router": (groups[0], d[0]), "router_bias": (groups[0],)}
+        if not config["searched"] <= groups[0] or m[0] % max(1, groups[0]):
+            raise InvalidFile(
+                f"{file} has {m[0]} features in {groups[0]} groups, {config['searched']} searched."
+            )
     others = {key: value for key, value in found.items() if key not in matrices}
     check_tensors(file, others, expected, optional=("skip",))
     return m[0], d[0]
@@ -251,7 +282,8 @@ def _layer(layer: int, file: Path, config: dict[str, Any], like: Tensor) -> Code
     """Gives one file's weights in the type and place of `like`."""
     found = shapes_of(file)
     m, d = _check_shapes(layer, file, config, found)
-    vectors = read_small(file, [key for key, (shape, _) in found.items() if len(shape) == 1], like)
+    small = [key for key, (shape, _) in found.items() if len(shape) == 1 or key == "router"]
+    vectors = read_small(file, small, like)
 
     def rows(key: str) -> Rows:
         return ScaledRows(FileRows(file, key, (m, d), like.dtype, like.device), vectors[f"{key}.scale"])
@@ -262,18 +294,20 @@ def _layer(layer: int, file: Path, config: dict[str, Any], like: Tensor) -> Code
         encoder_bias=vectors["encoder_bias"],
         decoders=tuple((to, rows(f"decoder.{to}")) for to in _targets(layer, config)),
         decoder_bias=vectors["decoder_bias"],
-        activation=_activation(config, vectors.get("threshold")),
+        activation=_activation(config, vectors),
         skip=FileRows(file, "skip", (d, d), like.dtype, like.device) if "skip" in found else None,
     )
 
 
-def _activation(config: dict[str, Any], threshold: Tensor | None) -> Activation:
-    if threshold is not None:
-        return JumpReLU(threshold)
+def _activation(config: dict[str, Any], vectors: dict[str, Tensor]) -> Activation:
     match config["activation"]:
+        case "jumprelu":
+            return JumpReLU(vectors["threshold"])
         case "topk":
             return TopK(config["k"], config["relu"])
         case "abstopk":
             return AbsTopK(config["k"])
+        case "routed_topk":
+            return RoutedTopK(config["k"], config["searched"], vectors["router"], vectors["router_bias"])
         case _:
             return ReLU()
