@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from circuits.report import save_report
     from circuits.trace import Trace
     from circuits.trace_io import load_trace, save_trace
+    from circuits.training.evaluate import Evaluation, evaluate
+    from circuits.training.tokens import load_sequences
 
 __all__ = [
     "AllActive",
@@ -56,6 +58,7 @@ __all__ = [
     "Compute",
     "Edges",
     "Estimate",
+    "Evaluation",
     "Extraction",
     "FeatureTarget",
     "Graph",
@@ -68,10 +71,12 @@ __all__ = [
     "__version__",
     "attribute",
     "estimate",
+    "evaluate",
     "extract",
     "load_dictionary",
     "load_model",
     "load_run",
+    "load_sequences",
     "load_trace",
     "network",
     "prune",
@@ -95,6 +100,7 @@ _HOMES: Final = {
     "Compute": "engine.attribute.Compute",
     "Edges": "engine.edges.Edges",
     "Estimate": "extraction.estimate.Estimate",
+    "Evaluation": "training.evaluate.Evaluation",
     "Extraction": "extraction.extract.Extraction",
     "FeatureTarget": "prompt.FeatureTarget",
     "Graph": "graph.graph.Graph",
@@ -106,10 +112,12 @@ _HOMES: Final = {
     "Trace": "trace.Trace",
     "attribute": "engine.attribute.attribute",
     "estimate": "extraction.estimate.estimate",
+    "evaluate": "training.evaluate.evaluate",
     "extract": "extraction.extract.extract",
     "load_dictionary": "dictionaries.load.load_dictionary",
     "load_model": "models.load.load_model",
     "load_run": "graph.io.load_run",
+    "load_sequences": "training.tokens.load_sequences",
     "load_trace": "trace_io.load_trace",
     "network": "plot.network.network",
     "prune": "graph.prune.prune",

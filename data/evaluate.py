@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,19 @@ import torch
 from geography import Gazetteer, Region, questions
 from scipy.stats import binomtest
 
+from circuits.dictionaries.base import AbstractDictionary
 from circuits.dictionaries.load import load_dictionary
 from circuits.models.base import Model
 from circuits.models.load import load_model
 from circuits.training.evaluate import evaluate
+from circuits.training.labelled import Labelled
+from circuits.training.probing import probe
 from circuits.training.replace import nats
 from circuits.training.tokens import Sequences
 
 LENGTH = 128
 HELD_OUT_TOKENS = 8192  # of each domain, at most
+PROBED = 32  # tokens of an example whose domain is to be told
 
 
 def main() -> None:
@@ -104,7 +109,17 @@ def transcoders_on(model: Model, transcoders: Path, work: Path) -> dict[str, Any
     arrays = np.load(work / "held_out.npz")
     rows = np.concatenate([cut(arrays[name]) for name in sorted(arrays.files)])
     dictionary = load_dictionary(str(transcoders), model)
-    return evaluate(model, dictionary, Sequences(rows, "held-out text of all domains")).to_dict()
+    found = evaluate(model, dictionary, Sequences(rows, "held-out text of all domains")).to_dict()
+    return {**found, "probes": domains(model, dictionary, arrays)}
+
+
+def domains(model: Model, dictionary: AbstractDictionary, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Gives how well a few features tell the domains apart, from short pieces of held-out text."""
+    pieces = {name: cut(arrays[name], PROBED) for name in sorted(arrays)}
+    rows = [row for part in pieces.values() for row in part.tolist()]
+    labels = [name for name, part in pieces.items() for _ in part]
+    found = probe(model, dictionary, Labelled.of(rows, labels, "held-out text of all domains")).to_dict()
+    return {name: found[name] for name in ("examples", "labels", "means")}
 
 
 def rounded(value: Any) -> Any:
@@ -116,10 +131,10 @@ def rounded(value: Any) -> Any:
     return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.3g}")
 
 
-def cut(ids: np.ndarray) -> np.ndarray:
+def cut(ids: np.ndarray, length: int = LENGTH) -> np.ndarray:
     """Gives the first tokens of a domain as sequences."""
     ids = ids.astype(np.int64)[:HELD_OUT_TOKENS]
-    return ids[: len(ids) // LENGTH * LENGTH].reshape(-1, LENGTH)
+    return ids[: len(ids) // length * length].reshape(-1, length)
 
 
 def ngrams(seen: np.ndarray, rows: np.ndarray, size: int) -> dict[str, float]:

@@ -169,7 +169,7 @@ def test_frequencies_are_told_as_quantiles_and_powers_of_ten() -> None:
     fit = Fit(1000, 0.5, 1.3, 0.25, frequency)
     assert fit.dense == 2 / 8
     assert fit.quantiles()[0.5] == pytest.approx((5e-4 + 0.03) / 2)
-    expected = {"dead": 2, "<1e-5": 1, "<1e-4": 0, "<1e-3": 1, "<1e-2": 0, "<1e-1": 1, "≤1": 3}
+    expected = {"dead": 2, "<1e-5": 1, "<1e-4": 0, "<1e-3": 1, "<1e-2": 0, "<1e-1": 1, ">=1e-1": 3}
     assert fit.histogram() == expected
     assert sum(fit.to_dict()["frequency"]["histogram"].values()) == 8
 

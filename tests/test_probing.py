@@ -18,7 +18,7 @@ from circuits.models.sites import capture
 from circuits.training import probing
 from circuits.training.labelled import Labelled, load_labelled
 from circuits.training.logistic import auc, fit
-from circuits.training.probing import bases, pooled, probe, tasks
+from circuits.training.probing import Probes, bases, pooled, probe, ranked, tasks
 
 
 def examples(count: int = 40, seed: int = 0) -> Labelled:
@@ -67,7 +67,7 @@ def test_the_area_is_a_share_of_pairs(drawn: list[tuple[int, bool]]) -> None:
 @given(st.integers(0, 2**16), st.lists(st.integers(10, 30), min_size=2, max_size=4))
 def test_tasks_are_balanced_and_their_parts_apart(seed: int, sizes: list[int]) -> None:
     labels = [name for name, size in zip("abcd", sizes, strict=False) for _ in range(size)]
-    planned = tasks(labels, seed)
+    planned = tasks(labels, Probes(seed=seed))
     assert [t.label for t in planned] == (["b"] if len(sizes) == 2 else list("abcd")[: len(sizes)])
     for task in planned:
         assert not set(task.train) & set(task.test)
@@ -102,6 +102,22 @@ def test_certain_positions_can_be_judged() -> None:
     columns = bases(model, tiny_clt(model), 0)[2]
     x = capture(model, torch.from_numpy(some.ids), [(0, "mlp_out")])[0, "mlp_out"].numpy()
     np.testing.assert_allclose(pooled(model, at, columns), x[last], rtol=1e-5, atol=1e-6)
+
+
+def test_columns_are_ranked_by_the_training_part_alone() -> None:
+    """Column 2 differs most in its own spread, column 0 in plain units, column 1 in the test part only."""
+    labels = ["a"] * 20 + ["b"] * 20
+    (task,) = tasks(labels, Probes())
+    dice = np.random.default_rng(0)
+    x = dice.normal(size=(40, 4))
+    x[:, 0] = 1000 * dice.normal(size=40) + 300 * task.is_label
+    x[:, 2] = 0.01 * (dice.normal(size=40) + 3 * task.is_label)
+    x[task.test, 1] += 1e6 * task.is_label[task.test]
+    train, own = x[task.train], task.is_label[task.train]
+    apart = np.abs(train[own].mean(0) - train[~own].mean(0))
+    assert ranked(x, task, standardised=False).tolist() == np.argsort(-apart).tolist()
+    assert ranked(x, task, standardised=True).tolist() == np.argsort(-apart / train.std(0)).tolist()
+    assert (ranked(x, task, standardised=False)[0], ranked(x, task, standardised=True)[0]) == (0, 2)
 
 
 def test_a_planted_feature_is_found_and_nothing_else_tells() -> None:
@@ -141,7 +157,7 @@ def test_all_bases_and_sizes_are_told_and_meant() -> None:
     assert told == [("Probing", i, 9) for i in range(9)]
     document = json.loads(json.dumps(found.to_dict()))
     assert (document["examples"], len(document["probes"])) == (36, len(found.probes))
-    again = probe(model, tiny_clt(model), examples(12))
+    again = probe(model, tiny_clt(model), examples(12), Probes(ks=(1, 2, 5)))
     assert again == found
     assert all(0 <= c < N_FEATURES for p in found.probes if p.basis == "features" for c in p.chosen)
 

@@ -19,6 +19,7 @@ from circuits.errors import UsageError
 if TYPE_CHECKING:
     from circuits.models.base import Model
     from circuits.training.evaluate import Evaluation
+    from circuits.training.probing import Probing
     from circuits.training.tokens import Sequences
 
 SITES = {
@@ -30,12 +31,20 @@ SITES = {
     "block_out": "the stream after the block",
 }
 
-Text_ = Annotated[
+HeldOut = Annotated[
     Path,
     typer.Option(
         metavar="FILE",
-        help="Text the dictionary was not trained on: text, .jsonl with a text a line, or token ids (.npy,"
-        " .npz).",
+        help="Text it was not trained on: text, .jsonl with a text a line, or token ids (.npy, .npz).",
+    ),
+]
+Examples = Annotated[
+    Path | None,
+    typer.Option(
+        "--probe",
+        metavar="FILE",
+        help='Also tell how well 1, 2 and 5 features tell labels apart: .jsonl with {"text": …, "label": …}'
+        " in each line.",
     ),
 ]
 
@@ -44,10 +53,11 @@ def evaluate(
     dictionary: Annotated[
         str, typer.Argument(metavar="DICT", help="The dictionary, as for attribute's --dictionary.")
     ],
-    text: Text_,
+    text: HeldOut,
     model: options.ModelSpec = None,
     tokens: Annotated[int, typer.Option(metavar="N", help="Tokens of the text, at most.")] = 50_000,
     length: Annotated[int, typer.Option(metavar="N", help="Tokens a sequence.")] = 128,
+    probe: Examples = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -66,9 +76,15 @@ def evaluate(
     with telling(output) as tell:
         loaded, features = source.load(tell)
         from circuits.training.evaluate import evaluate as measure
+        from circuits.training.labelled import load_labelled
+        from circuits.training.probing import probe as tell_apart
 
-        found = measure(loaded, features, _sequences(text, loaded, length, tokens), progress=tell)
-    output.result(_shown(found, source), found.to_dict())
+        sequences = _sequences(text, loaded, length, tokens)
+        examples = None if probe is None else load_labelled(probe, loaded, length)
+        found = measure(loaded, features, sequences, progress=tell)
+        probes = None if examples is None else tell_apart(loaded, features, examples, progress=tell)
+    document = found.to_dict() | ({} if probes is None else {"probes": probes.to_dict()})
+    output.result(_shown(found, probes, source), document)
 
 
 def _sequences(text: Path, model: Model, length: int, tokens: int) -> Sequences:
@@ -81,9 +97,9 @@ def _sequences(text: Path, model: Model, length: int, tokens: int) -> Sequences:
     return Sequences(whole.ids[: tokens // length], whole.source)
 
 
-def _shown(found: Evaluation, source: work.Source) -> RenderableType:
-    """Gives the table of layers, and what its columns mean."""
-    columns = ("layer", "FVU", "L0", "dead", "dense", "near twins", "loss in its place", "recovered")
+def _shown(found: Evaluation, probes: Probing | None, source: work.Source) -> RenderableType:
+    """Gives the table of layers, what its columns mean, and what probes found."""
+    columns = ("layer", "FVU", "L0", "dead", "dense", "duplicates", "loss in its place", "recovered")
     rows = [
         (
             str(layer),
@@ -103,12 +119,13 @@ def _shown(found: Evaluation, source: work.Source) -> RenderableType:
         )
     return stack(
         heading(
-            f"{found.dictionary} on {found.model}: {found.features:,} features for each of"
+            f"{source.dictionary} on {source.model}: {found.features:,} features for each of"
             f" {len(found.layers)} layer{'s' if len(found.layers) > 1 else ''},"
             f" {found.tokens:,} tokens of {found.text}."
         ),
         _table(columns, rows),
         facts(_meanings(found)),
+        None if probes is None else _told_apart(probes),
         Group(heading("Next"), commands(_next(source))),
     )
 
@@ -120,12 +137,43 @@ def _meanings(found: Evaluation) -> list[tuple[str, str] | tuple[str, str, str]]
         ("loss", f"{found.losses.own:.3f}", "of the model itself, nats a token"),
         ("", f"{found.losses.zero:.3f}", f"with zeros in place of the {whole}, which recovers 0%"),
         ("", f"{found.losses.mean:.3f}", f"with the mean in place of the {whole}"),
-        ("reads", read, f"and writes {write}"),
+        ("sites", f"reads {read}, writes {write}"),
         ("FVU", "fraction of the variance of what passes there that is left unexplained"),
         ("L0", "active features a token"),
         ("dead", "features active at none of these tokens; dense: at more than 10% of them"),
-        ("near twins", "features whose decoder has a cosine above .9 with another's"),
+        ("duplicates", "features whose decoder has a cosine above .9 with another's"),
     ]
+
+
+def _told_apart(probes: Probing) -> RenderableType:
+    """Gives the mean accuracy over labels, by layer, and what it was measured on."""
+    bases = ("features", "neurons", "activations")
+    rows: list[tuple[str, ...]] = []
+    for (layer,), here in probes.means().group_by("layer", maintain_order=True):
+        accuracy = {(basis, k): f"{value:.3f}" for _, basis, k, value, _ in here.iter_rows()}
+        ks = [k for basis, k in accuracy if basis == bases[0]]
+        rows += [
+            (str(layer) if k == ks[0] else "", str(k), *(accuracy.get((basis, k), "") for basis in bases))
+            for k in ks
+        ]
+        rows += [("", "all", "", "", value) for (basis, _), value in accuracy.items() if basis not in bases]
+    return Group(
+        heading(f"Telling {len(probes.labels)} labels apart, {probes.examples:,} examples of {probes.text}"),
+        _table(("layer", "k", *bases), rows),
+        "",
+        facts(
+            [
+                (
+                    "k",
+                    "features, neurons or directions of the activations that a logistic regression is given",
+                ),
+                (
+                    "numbers",
+                    "accuracy on examples not used for choosing or fitting, mean over labels; chance 0.5",
+                ),
+            ]
+        ),
+    )
 
 
 def _next(source: work.Source) -> list[tuple[str, str]]:

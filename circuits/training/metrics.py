@@ -72,10 +72,10 @@ class Fit:
         return {q: float(np.quantile(self.frequency, q)) for q in QUANTILES}
 
     def histogram(self) -> dict[str, int]:
-        """Gives the number of features by frequency, in powers of ten: {"dead": …, "<1e-4": …, …}."""
+        """Gives the number of features by frequency in powers of ten: {"dead": …, "<1e-5": …, …}."""
         alive = self.frequency[self.frequency > 0]
         power = np.clip(np.floor(np.log10(alive)) + 1, -5, 0).astype(int)
-        counts = {f"<1e{p}" if p else "≤1": int((power == p).sum()) for p in range(-5, 1)}
+        counts = {f"<1e{p}" if p else ">=1e-1": int((power == p).sum()) for p in range(-5, 1)}
         return {"dead": int((self.frequency == 0).sum()), **counts}
 
     def to_dict(self) -> dict[str, Any]:

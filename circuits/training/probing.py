@@ -5,6 +5,10 @@ seven tenths to train and three to test; an example is the mean over its tokens 
 whose means in the two classes differ most *in the training part* are chosen, and a logistic regression on
 them is tested on the other part. The same with the layer's neurons, and with the activations the dictionary
 describes (what passes at its write site), k of them or all, tells whether the dictionary helps.
+
+Differences are counted in standard deviations of the column, unlike SAEBench's, unless `Probes` says
+otherwise: where a few tokens have huge activations, the largest difference in plain units is theirs for
+every label.
 """
 
 from __future__ import annotations
@@ -29,9 +33,23 @@ from circuits.training.metrics import TOKENS_AT_ONCE, Progress
 from circuits.training.reconstruct import ENCODED_AT_ONCE
 
 Basis = Literal["features", "neurons", "activations", "all activations"]
-KS = (1, 2, 5)
-TRAINED = 0.7
-"""Share of each label's examples that train."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """How to probe.
+
+    Attributes:
+        ks: how many columns.
+        trained: share of each label's examples that train.
+        standardised: choose by differences of means in standard deviations; False is SAEBench's rule.
+        seed: of the split, the same for all layers and bases.
+    """
+
+    ks: tuple[int, ...] = (1, 2, 5)
+    trained: float = 0.7
+    standardised: bool = True
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,9 +122,7 @@ def probe(
     model: Model,
     dictionary: AbstractDictionary,
     labelled: Labelled,
-    *,
-    ks: Sequence[int] = KS,
-    seed: int = 0,
+    settings: Probes = Probes(),
     progress: Progress | None = None,
 ) -> Probing:
     """Gives how well k features of each layer tell labels apart, with neurons and activations beside.
@@ -118,8 +134,7 @@ def probe(
         model: the model.
         dictionary: for it.
         labelled: the examples.
-        ks: how many columns.
-        seed: of the split, the same for all layers and bases.
+        settings: how to probe.
         progress: told of each phase.
 
     Example:
@@ -127,31 +142,34 @@ def probe(
         >>> found.means().filter(basis="features", k=1)["accuracy"]  # doctest: +SKIP
     """
     tell = progress or (lambda *_: None)
-    planned = tasks(labelled.labels, seed)
+    planned = tasks(labelled.labels, settings)
     probes: list[Probe] = []
     for number, layer in enumerate(dictionary.layers):
         for part, columns in enumerate(bases(model, dictionary, layer)):
             tell("Probing", 3 * number + part, 3 * len(dictionary.layers))
             x = pooled(model, labelled, columns)
-            for k in dict.fromkeys(min(k, columns.count) for k in ks):
-                probes += [_probe(x, task, k, layer, columns.basis) for task in planned]
-            if columns.basis == "activations":
-                probes += [_probe(x, task, columns.count, layer, "all activations") for task in planned]
+            for task in planned:
+                order = ranked(x, task, standardised=settings.standardised)
+                ks = dict.fromkeys(min(k, columns.count) for k in settings.ks)
+                probes += [Probe(layer, columns.basis, k, *_told(x, task, order[:k])) for k in ks]
+                if columns.basis == "activations":
+                    told = _told(x, task, np.arange(columns.count))
+                    probes.append(Probe(layer, "all activations", columns.count, *told[:-1], ()))
     labels = tuple(sorted(set(labelled.labels)))
     return Probing(labelled.source, len(labelled), labels, tuple(probes))
 
 
-def tasks(labels: Sequence[str], seed: int = 0) -> list[Task]:
+def tasks(labels: Sequence[str], settings: Probes) -> list[Task]:
     """Gives the tasks that labels make, balanced: the others are drawn to be as many as the label's."""
     names = sorted(set(labels))
     found = []
     for number, label in enumerate(names if len(names) > 2 else names[1:]):
         is_label = np.array([other == label for other in labels])
-        dice = np.random.default_rng((seed, number))
+        dice = np.random.default_rng((settings.seed, number))
         own = dice.permutation(np.flatnonzero(is_label))
         others = dice.permutation(np.flatnonzero(~is_label))
         count = min(len(own), len(others))
-        cut = round(TRAINED * count)
+        cut = round(settings.trained * count)
         parts = (own[:count], others[:count])
         train, test = (np.concatenate([p[s] for p in parts]) for s in (slice(cut), slice(cut, None)))
         found.append(Task(label, train, test, is_label))
@@ -211,23 +229,23 @@ def pooled(model: Model, labelled: Labelled, columns: Columns) -> Float[np.ndarr
     return found
 
 
-def _probe(x: Float[np.ndarray, "m c"], task: Task, k: int, layer: int, basis: Basis) -> Probe:
-    """Gives one probe: columns chosen and weights fitted on the training part, judged on the other."""
-    y_train, y_test = task.is_label[task.train], task.is_label[task.test]
-    train, test = x[task.train], x[task.test]
-    chosen = np.arange(k)
-    if basis != "all activations":
-        means = [train[rows].mean(0, dtype=np.float64) for rows in (y_train, ~y_train)]
-        apart = np.abs(means[0] - means[1])
-        chosen = np.argsort(-apart, kind="stable")[:k]
-    # columns in float64: only here are they few
-    score = fit(train[:, chosen].astype(np.float64), y_train).score(test[:, chosen].astype(np.float64))
-    return Probe(
-        layer=layer,
-        basis=basis,
-        k=k,
-        label=task.label,
-        accuracy=float(((score > 0) == y_test).mean()),
-        auc=auc(score, y_test),
-        chosen=() if basis == "all activations" else tuple(map(int, chosen)),
-    )
+def ranked(x: Float[np.ndarray, "m c"], task: Task, *, standardised: bool) -> Int[np.ndarray, "c"]:
+    """Gives the columns, the one whose means differ most in the training part first."""
+    train, is_label = x[task.train], task.is_label[task.train]
+    apart = np.abs(train[is_label].mean(0, dtype=np.float64) - train[~is_label].mean(0, dtype=np.float64))
+    if standardised:
+        spread = train.std(0, dtype=np.float64)
+        apart = apart / np.where(spread > 0, spread, 1)
+    return np.argsort(-apart, kind="stable")
+
+
+def _told(
+    x: Float[np.ndarray, "m c"], task: Task, chosen: Int[np.ndarray, "k"]
+) -> tuple[str, float, float, tuple[int, ...]]:
+    """Gives label, accuracy, AUC and columns of a probe fitted on the training part."""
+    columns = x[:, chosen].astype(np.float64)  # of the few only
+    y = task.is_label
+    score = fit(columns[task.train], y[task.train]).score(columns[task.test])
+    is_label = y[task.test]
+    accuracy = float(((score > 0) == is_label).mean())
+    return task.label, accuracy, auc(score, is_label), tuple(map(int, chosen))
