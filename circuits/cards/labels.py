@@ -20,6 +20,8 @@ OWN = 3
 NAMED = 0.02
 """How much smaller its score may be for a named concept to be preferred to a list of tokens."""
 
+_BLOCK = 2048  # features at a time
+
 BETA = 0.5
 """How much recall counts against precision in the score: what is said should be right first."""
 
@@ -123,6 +125,13 @@ class Sample:
     expected: Float[np.ndarray, "m"]
     promoted: Int[np.ndarray, "m p"]
 
+    def rows(self, first: int, last: int) -> Sample:
+        """Gives the sample of some features."""
+        names = ("before", "here", "next", "domain")
+        seen = Seen(*(getattr(self.seen, name)[first:last] for name in names))
+        parts = (self.real, self.expected, self.promoted)
+        return Sample(seen, *(part[first:last] for part in parts))
+
     def share(self, labels: Labels, concepts: Concepts) -> Float[np.ndarray, "m"]:
         """Gives the share of each feature's tokens that are what its label says."""
         which = np.broadcast_to(np.arange(len(self.real))[:, None], self.real.shape)
@@ -136,12 +145,22 @@ def choose(sample: Sample, concepts: Concepts, counts: Counts, limits: Limits) -
     The best has the largest F½ of precision and recall among those within the limits. What a feature makes
     the model say is looked for among the tokens it promotes.
     """
-    reading = [*_listed(sample, "on", counts), *_listed(sample, "after", counts)]
-    saying = _listed(sample, "say", counts)
-    if len(concepts):
-        reading += [_named(sample, role, concepts, counts) for role in ("on", "after")]
-        saying.append(_named(sample, "say", concepts, counts))
-    return tuple(_best(side, sample, concepts, counts, limits) for side in (reading, saying))  # type: ignore[return-value]
+    reading, saying = [], []
+    for first in range(0, len(sample.real), _BLOCK):
+        part = sample.rows(first, first + _BLOCK)
+        inside = [*_listed(part, "on", counts), *_listed(part, "after", counts)]
+        outside = _listed(part, "say", counts)
+        if len(concepts):
+            inside += [_named(part, role, concepts, counts, limits) for role in ("on", "after")]
+            outside.append(_named(part, "say", concepts, counts, limits))
+        reading.append(_best(inside, part, concepts, counts, limits))
+        saying.append(_best(outside, part, concepts, counts, limits))
+    return _joined(reading), _joined(saying)
+
+
+def _joined(parts: Sequence[Labels]) -> Labels:
+    names = ("role", "concept", "tokens", "domain", "precision", "recall")
+    return Labels(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _best(
@@ -196,24 +215,21 @@ def _listed(sample: Sample, role: str, counts: Counts) -> list[Labels]:
     return [_labels(role, unnamed, some, where) for some in kept for where in places]
 
 
-def _named(sample: Sample, role: str, concepts: Concepts, counts: Counts) -> Labels:
-    """Gives the concept of largest F½ for every feature; to be said, half of it must be promoted."""
+def _named(sample: Sample, role: str, concepts: Concepts, counts: Counts, limits: Limits) -> Labels:
+    """Gives the concept of largest F½ within the limits; to be said, half of it must be promoted."""
     m = len(sample.real)
     best = np.zeros(m, np.int64)
     size = concepts.tokens.sum(axis=0)
     for start in range(0, m, 64):
-        rows = slice(start, start + 64)
-        seen = Seen(*(getattr(sample.seen, name)[rows] for name in ("before", "here", "next", "domain")))
-        inside = (concepts.members(seen, role) & sample.real[rows, :, None]).sum(axis=1)
-        precision = inside / np.maximum(sample.real[rows].sum(axis=1), 1)[:, None]
-        recall = precision * sample.expected[rows, None] / np.maximum(counts.concept[role], 1)
-        score = f_score(precision, recall)
+        part = sample.rows(start, start + 64)
+        inside = (concepts.members(part.seen, role) & part.real[:, :, None]).sum(axis=1)
+        precision = inside / np.maximum(part.real.sum(axis=1), 1)[:, None]
+        recall = precision * part.expected[:, None] / np.maximum(counts.concept[role], 1)
+        score = f_score(precision, recall) * (precision >= limits.precision) * (recall >= limits.recall)
         if role == "say":
-            held = concepts.tokens[sample.promoted[rows]].sum(axis=1)
-            score = np.where(2 * held >= np.minimum(size, sample.promoted.shape[1]), score, 0)
-        best[rows] = score.argmax(axis=1)
-        score_best = score.max(axis=1)
-        best[rows] = np.where(score_best > 0, best[rows], -1)
+            held = concepts.tokens[part.promoted].sum(axis=1)
+            score = np.where(2 * held >= np.minimum(size, part.promoted.shape[1]), score, 0)
+        best[start : start + 64] = np.where(score.max(axis=1) > 0, score.argmax(axis=1), -1)
     labels = _labels(role, best, np.full((m, OWN), -1), np.full(m, -1))
     labels.role[best < 0] = -1
     return labels

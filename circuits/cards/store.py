@@ -10,15 +10,16 @@ token in a context).
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from circuits.bundled import TOY, bundled
+from circuits.bundled import TOY_DICTIONARIES, bundled
 from circuits.cards.record import CARD_SCHEMA, Cards
 from circuits.cards.settings import TESTED
-from circuits.errors import CircuitsError, Incompatible, InvalidFile, NotFound
+from circuits.errors import CircuitsError, Incompatible, InvalidFile, NotFound, UsageError
 from circuits.files import atomic, cache_root
 
 NAME: Final = "cards.parquet"
@@ -28,11 +29,22 @@ VERSION: Final = 1
 def cards_path(spec: str) -> Path:
     """Gives where the cards of a dictionary lie: in its directory, or beside its file.
 
-    Those of neurons, which have no files, lie in the user's cache.
+    Those of a dictionary on the hub lie in the user's cache.
+
+    Raises:
+        UsageError: neurons have no files.
     """
     if spec == "neurons":
-        return cache_root() / "neurons" / NAME
-    path = bundled("toy/transcoders") if spec == TOY else Path(spec.partition("?")[0]).expanduser()
+        raise UsageError(
+            "Neurons have no files that cards could lie beside: name a file, with --out where cards are made"
+            " and with --cards where they are read."
+        )
+    if spec in TOY_DICTIONARIES:
+        return bundled(f"toy/{TOY_DICTIONARIES[spec]}") / NAME
+    place = spec.partition("?")[0]
+    if place.startswith(("hf:", "sae-lens:")):
+        return cache_root() / "cards" / re.sub(r"[^\w.-]+", "_", place) / NAME
+    path = Path(place).expanduser()
     return path / NAME if path.is_dir() else path.with_name(f"{path.name}.{NAME}")
 
 

@@ -113,7 +113,7 @@ def features(
 def _export(held: Held, out: Path, output: Output, *, overwrite: bool) -> None:
     from circuits.cards.neuronpedia import export
 
-    check_output(out, overwrite=overwrite, directory=True, kind="export of features")
+    check_output(out, overwrite=overwrite, directory=True, kind="export")
     written = export(held.cards, out, held.told, overwrite=overwrite)
     said = f"{out}: {written['features']:,} features in {written['batches']} batches."
     output.result(heading(said), {"export": str(out), **written})

@@ -11,15 +11,14 @@ from circuits.errors import CircuitsError, NotFound, OutputExists, UsageError, W
 RUN = "manifest.json"
 DICTIONARY = ("config.yaml", "dictionary.json")
 LAYER = "cfg.json"
+EXPORT = "neuronpedia.json"
+DESCRIBED = ("cards.parquet", "explanations.jsonl")
+"""What describing a dictionary puts into its directory."""
+
+Kind = Literal["run", "dictionary", "export"]
 
 
-def check_output(
-    path: Path,
-    *,
-    overwrite: bool,
-    directory: bool = False,
-    kind: Literal["run", "dictionary", "export of features"] = "run",
-) -> None:
+def check_output(path: Path, *, overwrite: bool, directory: bool = False, kind: Kind = "run") -> None:
     """Refuses an output path that exists or cannot be written.
 
     Overwriting replaces like with like only: a file by a file, a run by a run, a dictionary by a
@@ -34,7 +33,7 @@ def check_output(
             raise OutputExists(f"{path} exists: choose another path, or pass --overwrite to replace it.")
         if path.is_dir() and not directory:
             raise OutputExists(f"{path} is a directory and the output a file: choose another path.")
-        like = {"run": is_run, "dictionary": is_dictionary, "export of features": is_export}[kind]
+        like = {"run": is_run, "dictionary": is_dictionary, "export": is_export}[kind]
         if directory and not (like(path) or _is_empty(path)):
             raise OutputExists(
                 f"{path} exists and is no {kind}, so --overwrite spares it: choose another path."
@@ -51,20 +50,18 @@ def is_run(path: Path) -> bool:
     return (path / RUN).is_file()
 
 
+def is_export(path: Path) -> bool:
+    """Tells whether a directory holds features in Neuronpedia's layout, as they are written here."""
+    return (path / EXPORT).is_file()
+
+
 def is_dictionary(path: Path) -> bool:
     """Tells whether a directory is a dictionary as it is saved here: in sae-lens's layout, layers alone."""
     if any((path / name).is_file() for name in DICTIONARY):
         return True
-    inside = list(path.iterdir()) if path.is_dir() else []
+    inside = [place for place in path.iterdir() if place.name not in DESCRIBED] if path.is_dir() else []
     layers = [place for place in inside if place.name.startswith("layer_") and (place / LAYER).is_file()]
     return bool(inside) and len(layers) == len(inside)
-
-
-def is_export(path: Path) -> bool:
-    """Tells whether a directory is an export of cards in Neuronpedia's layout."""
-    from circuits.cards.neuronpedia import ABOUT
-
-    return (path / ABOUT).is_file()
 
 
 def is_demo(path: Path) -> bool:

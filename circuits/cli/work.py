@@ -150,16 +150,22 @@ def trace_prompt(
     if installed and expected.peak_bytes > installed:
         output.note(f"This machine has {size(installed)}; --max-features or --select make the run smaller.")
     trace = extract(model, dictionary, prompt, settings, progress=tell)
-    return with_tested_labels(trace, dictionary, output) if settings.labels else trace
+    return with_tested_labels(trace, source.dictionary, output) if settings.labels else trace
 
 
-def with_tested_labels(trace: Trace, dictionary: AbstractDictionary, output: Output) -> Trace:
-    """Gives the trace with the labels of the cards that lie beside the dictionary, if they are its own."""
+def with_tested_labels(trace: Trace, dictionary: str, output: Output) -> Trace:
+    """Gives the trace with the labels of the cards that lie beside a dictionary, if they are its own.
+
+    Args:
+        trace: made with the dictionary.
+        dictionary: as the user named it.
+        output: told where the cards are of no use.
+    """
     from circuits.cards.apply import label
     from circuits.cards.store import find_cards
 
     try:
-        cards = find_cards(dictionary.spec, dictionary.fingerprint)
+        cards = find_cards(dictionary, trace.meta["dictionary"]["fingerprint"])
     except CircuitsError as cause:
         output.note(f"{cause} Until then features bear the tokens they promote.")
         return trace
