@@ -120,7 +120,7 @@ def test_tested_labels_stand_on_nodes_and_provisional_ones_keep_their_arrow(plac
 def test_cards_of_another_dictionary_label_nothing_and_are_said(place, tmp_path, capsys) -> None:
     other = write_transcoders(tmp_path / "other", load_model("toy"), "relu")
     (other / "cards.parquet").write_bytes((place / "dict" / "cards.parquet").read_bytes())
-    assert "another dictionary" in failed(capsys, 1, "features", str(other), "-m", "toy")
+    assert "another dictionary" in failed(capsys, 4, "features", str(other), "-m", "toy")
     out = tmp_path / "run"
     asked = ["attribute", PROMPT, "-m", "toy", "-d", str(other), "-o", str(out), "--max-features", "5"]
     assert run(asked) == 0
