@@ -1,8 +1,9 @@
 """Measures the bundled model: two-hop accuracy by hold-out, and loss by domain against n-gram baselines.
 
-    python data/evaluate.py WORK data/toy/model     # WORK as build_corpus.py left it; about a minute
+    python data/evaluate.py WORK data/toy/model     # WORK as build_corpus.py left it; some minutes
 
-With `transcoders/` beside the model, also how well they stand in for its MLPs.
+Also how good the dictionaries beside the model are: their numbers are `circuits evaluate`'s, and k-sparse
+probes that tell the domains apart.
 
 writes `metrics.json` beside the model and prints it as a table.
 """
@@ -44,17 +45,27 @@ def main() -> None:
     model = load_model(str(options.model))
     world = read_world(options.work / "world.json")
     metrics = {"accuracy": accuracy(model, world), "nats per token": losses(model, options.work)}
-    transcoders = options.model.parent / "transcoders"
-    if transcoders.exists():
-        metrics["transcoders"] = rounded(transcoders_on(model, transcoders, options.work))
+    for place in sorted(path.parent for path in options.model.parent.glob("*/dictionary.json")):
+        metrics[place.name] = rounded(measured(model, place, options.work))
     (options.model / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    tell(metrics)
+
+
+def tell(metrics: dict[str, Any]) -> None:
+    """Prints what was measured."""
     for name, found in metrics["accuracy"].items():
         low, high = found["interval"]
         counts = f"{found['right']:4d} of {found['asked']:4d}"
         print(f"{name:45s} {counts}  {found['share']:.3f} [{low:.3f}, {high:.3f}]")
-    print(json.dumps(metrics.get("transcoders", {}), indent=1))
     for name, found in metrics["nats per token"].items():
         print(f"{name:45s} " + "  ".join(f"{what} {value:.2f}" for what, value in found.items()))
+    for name, found in metrics.items():
+        for layer, here in found.get("layers", {}).items():
+            numbers = f"FVU {here['FVU']:.3f}  L0 {here['L0']:.1f}  dead {here['dead']:.1%}"
+            print(f"{f'{name}, layer {layer}':45s} {numbers}")
+        if "layers" in found:
+            whole = found["nats"]["all"]
+            print(f"{name:45s} loss {whole['replaced']:.3f}, recovered {whole['recovered']:.1%}")
 
 
 def read_world(file: Path) -> Gazetteer:
@@ -104,12 +115,13 @@ def losses(model: Model, work: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def transcoders_on(model: Model, transcoders: Path, work: Path) -> dict[str, Any]:
-    """Gives how good the transcoders are on the held-out text of all domains."""
+def measured(model: Model, place: Path, work: Path) -> dict[str, Any]:
+    """Gives how good a dictionary is on the held-out text of all domains."""
     arrays = np.load(work / "held_out.npz")
     rows = np.concatenate([cut(arrays[name]) for name in sorted(arrays.files)])
-    dictionary = load_dictionary(str(transcoders), model)
+    dictionary = load_dictionary(str(place), model)
     found = evaluate(model, dictionary, Sequences(rows, "held-out text of all domains")).to_dict()
+    found["dictionary"] = place.name
     return {**found, "probes": domains(model, dictionary, arrays)}
 
 

@@ -68,7 +68,7 @@ def evaluate(
 
     ```
     circuits evaluate toy --model toy --text corpus.txt
-    circuits evaluate dictionaries/mine --model toy --text corpus.txt --tokens 100000 --json
+    circuits evaluate dictionaries/mine -m toy --text corpus.txt --json
     ```
     """
     output = Output(json, quiet)
