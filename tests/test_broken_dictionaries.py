@@ -65,7 +65,11 @@ BROKEN = {
         InvalidFile,
         "could not be read",
     ),
-    "other kind": (_config(model_kind="cross_layer_transcoder"), Incompatible, "cross_layer_transcoder"),
+    "other kind": (
+        _config(model_kind="cross_layer_transcoder"),
+        InvalidFile,
+        "cross_layer_transcoder, but holds no W_enc_0",
+    ),
     "unknown setting": (_config(pre_scale=2, affine=True), InvalidFile, "affine, pre_scale"),
     "unknown read hook": (_config(feature_input_hook="hook_q"), Incompatible, "hook_q.*mlp.hook_in"),
     "unknown write hook": (

@@ -166,6 +166,11 @@ BROKEN = {
         InvalidFile,
         "threshold_1, which this layout",
     ),
+    "a number too large": (
+        {"tensors": {"b_enc_1": None, "b_enc_1000000000001": torch.ones(24)}},
+        InvalidFile,
+        "speaks of layer 1000000000001",
+    ),
     "a skip": ({"tensors": {"W_skip_1": torch.ones(D, D)}}, InvalidFile, "W_skip_1"),
     "by target": ({"tensors": {"W_dec_1": torch.ones(24, 3, D)}}, InvalidFile, r"W_dec_1 F32\[24, 3, 16\]"),
     "integers": ({"tensors": {"b_enc_2": torch.ones(24).int()}}, InvalidFile, "b_enc_2 I32"),

@@ -55,6 +55,7 @@ def test_activations_and_outputs_are_the_librarys(name):
     told = describe(f"{ROOT / name}{hints}")
     assert (told["kind"], told["layers"], told["features"], told["width"]) == ("clt", 3, M, D)
     assert (told["activation"], told["skip"]) == (activation, skip)
+    assert not told["reads"].startswith("blocks.")  # of every layer
     assert told["fingerprint"] == coders.fingerprint
 
 
@@ -121,7 +122,7 @@ def test_settings_may_lie_one_directory_up(tmp_path):
 
 
 def test_without_templates_the_user_says_where():
-    with pytest.raises(UsageError, match=r"\?reads=mlp_in&writes=mlp_added"):
+    with pytest.raises(UsageError, match=r"per_target is .*: add \?reads=mlp_in&writes=mlp_added"):
         load_dictionary(str(ROOT / "per_target"), small_model())
     with pytest.raises(UsageError, match="leave out reads=mlp_in"):
         read(ROOT / "jumprelu", reads="mlp_in")

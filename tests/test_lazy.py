@@ -24,6 +24,7 @@ from circuits.cli.main import run
 from circuits.cli.work import stamped
 from circuits.dictionaries import rows as rows_module
 from circuits.dictionaries.formats.gemma_scope import ArchiveRows
+from circuits.dictionaries.formats.tensor_files import fingerprint
 from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.reading import PAGE, Reading, column_bytes, count, reading
 from circuits.dictionaries.rows import (
@@ -174,6 +175,14 @@ def test_what_is_read_is_counted(tmp_path, kind):
         rows.take([3, 5])
     # 100 columns of four bytes lie within a page, so two of them cost all
     assert some.bytes_read == (4 * 100 * 6 if "columns" in kind else 4 * 2 * 6)
+
+
+@pytest.mark.parametrize("shape", [(1000, 3), (1000, 3, 5), (3, 1000, 5)])
+def test_a_fingerprint_reads_64_rows_of_each_matrix_however_they_are_held(tmp_path, shape):
+    save_file({"w": torch.ones(shape), "b": torch.ones(7)}, tmp_path / "w.safetensors")
+    with reading() as read:
+        fingerprint({}, [tmp_path / "w.safetensors"])
+    assert read.bytes_read == 4 * (7 + 64 * int(np.prod(shape)) // 1000)
 
 
 def test_columns_cost_the_pages_they_lie_in():

@@ -89,8 +89,12 @@ class _Found:
 
 
 def recognises(path: Path) -> bool:
-    """Tells whether a directory is in this layout, by the names of its tensors."""
-    return path.is_dir() and any(
+    """Tells whether a directory is in this layout, by its configuration or by its tensors' names."""
+    if not path.is_dir():
+        return False
+    if (path / "config.yaml").exists() and read_config(path).get("model_kind") == _KIND:
+        return True
+    return any(
         re.fullmatch(r"W_(enc|dec)_\d+", key)
         for file in sorted(path.glob("*.safetensors"))[:2]
         for key in shapes_of(file)
@@ -176,16 +180,23 @@ def save_clt(
 
 def _find(path: Path) -> _Found:
     shapes = {file: shapes_of(file) for file in sorted(path.glob("*.safetensors"))}
+    numbers = [int(known[1]) for held in shapes.values() for key in held if (known := _KEY.fullmatch(key))]
+    if not numbers:
+        raise InvalidFile(
+            f"{path} calls itself a {_KIND}, but holds no W_enc_0, W_dec_0 and so on: put the safetensors"
+            " files of all its layers there."
+        )
     files: dict[str, Path] = {}
     for file, tensors in shapes.items():
         for key in tensors:
             if key in files:
                 raise InvalidFile(f"{path} holds {key} twice, in {files[key].name} and {file.name}.")
             files[key] = file
-    numbers = [int(known[1]) for key in files if (known := _KEY.fullmatch(key))]
     across = shapes[files["W_dec_0"]]["W_dec_0"][0] if "W_dec_0" in files else ()
-    n = max([*numbers, *(size - 1 for size in across[1:2])], default=-1) + 1
+    n = max([*numbers, *(size - 1 for size in across[1:2])]) + 1
     m, d = ((shapes[files["W_enc_0"]]["W_enc_0"][0] if "W_enc_0" in files else ()) + (0, 0))[:2]
+    if n > len(numbers):
+        raise InvalidFile(f"{path} speaks of layer {n - 1}, but holds {len(numbers)} tensors in all.")
     expected: dict[str, tuple[int, ...]] = {}
     for layer in range(n):
         expected |= {

@@ -17,10 +17,10 @@ The path is the checkpoint, or a directory that holds one; beside it or one dire
     a = z where z >= threshold, else 0                      x, y in normalised units
     y_5 = sum over s <= 5 of (W_s5 a_s + b_s5)              the biases of all source layers add up
 
-A threshold that is NaN is one that was never estimated: its feature is never on. Older checkpoints lack the
-prefixes (``encoders.3.weight``) and may lack biases. A batchtopk or topk CLT ranks z over all layers, scaled
-by the statistics of its batch, which no fixed rule repeats: convert it to jumprelu with the library's own
-script.
+A threshold that is NaN is one that was never estimated: its feature is never on. (Here a z that equals its
+threshold exactly is off.) Older checkpoints lack the prefixes (``encoders.3.weight``) and may lack biases. A
+batchtopk or topk CLT ranks z over all layers, scaled by the statistics of its batch, which no fixed rule
+repeats: convert it to jumprelu with the library's own script.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
         "width": d,
         "activation": found.settings["activation_fn"],
         "skip": found.settings["skip_connection"],
-        "reads": hook_name(found.place.layer, found.place.reads),
-        "writes": hook_name(found.place.layer, found.place.writes),
+        "reads": hook_name(None, found.place.reads),
+        "writes": hook_name(None, found.place.writes),
         "bytes": found.weights.stat().st_size,
         "fingerprint": found.fingerprint,
     }
@@ -197,7 +197,7 @@ def _find(path: Path, hints: Hints) -> _Found:
     shapes = shapes_of(weights)
     keys = {_PREFIX.sub("", key, count=1).replace(".bias_param", ".bias"): key for key in shapes}
     n, m, d = (int(size) for size in sizes if size is not None)
-    found = _Found(weights, keys, settings, (n, m, d), _place(file, config, hints), stats)
+    found = _Found(weights, keys, settings, (n, m, d), _place(path, config, hints), stats)
     expected, optional = _expected(found)
     check_tensors(weights, {key: shapes[stored] for key, stored in keys.items()}, expected, optional)
     return found
@@ -238,13 +238,13 @@ def _checked(file: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "normalization_method": _NORMS[norm]}
 
 
-def _place(file: Path, config: Mapping[str, Any], hints: Hints) -> Place:
+def _place(path: Path, config: Mapping[str, Any], hints: Hints) -> Place:
     for kind in ("mlp", "tl"):
         into, out = config.get(f"{kind}_input_template"), config.get(f"{kind}_output_template")
         if isinstance(into, str) and isinstance(out, str):
-            hints.refuse(NAME, file)
-            return transcoder_place(into.replace("{}", "0"), out.replace("{}", "0"), file)
-    return hinted_clt_place(hints, file)
+            hints.refuse(NAME, path)
+            return transcoder_place(into.replace("{}", "0"), out.replace("{}", "0"), path)
+    return hinted_clt_place(hints, path)
 
 
 def _expected(found: _Found) -> tuple[dict[str, tuple[int, ...]], list[str]]:

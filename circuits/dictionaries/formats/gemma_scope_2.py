@@ -109,6 +109,7 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
     """
     found = _find(path, hints)
     m, d = found.sizes
+    layer = None if found.kind == "clt" else found.place.layer
     return {
         "kind": found.kind,
         "layout": NAME,
@@ -117,8 +118,8 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
         "width": d,
         "activation": "jumprelu",
         "skip": found.skip,
-        "reads": hook_name(found.place.layer, found.place.reads),
-        "writes": hook_name(found.place.layer, found.place.writes),
+        "reads": hook_name(layer, found.place.reads),
+        "writes": hook_name(layer, found.place.writes),
         "bytes": sum(file.stat().st_size for file in found.files.values()),
         "fingerprint": _fingerprint(found),
     }

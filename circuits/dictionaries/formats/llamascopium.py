@@ -164,6 +164,7 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
     """
     found = _find(path, hints)
     (m, d), place = found.sizes, found.places[0]
+    layer = None if found.clt else place.layer
     activation = found.settings["act_fn"]
     return {
         "kind": found.kind,
@@ -173,8 +174,8 @@ def describe(path: Path, hints: Hints) -> dict[str, Any]:
         "width": d,
         "activation": f"top-{found.settings['top_k']}" if activation == "topk" else activation,
         "skip": False,
-        "reads": hook_name(place.layer, place.reads),
-        "writes": hook_name(place.layer, place.writes),
+        "reads": hook_name(layer, place.reads),
+        "writes": hook_name(layer, place.writes),
         "bytes": found.weights.stat().st_size,
         "fingerprint": found.fingerprint,
     }

@@ -75,14 +75,14 @@ class Place:
     writes: WriteSite
 
 
-def hook_name(layer: int, site: ReadSite) -> str:
-    """Gives the name TransformerLens has for a site.
+def hook_name(layer: int | None, site: ReadSite) -> str:
+    """Gives the name TransformerLens has for a site, of one layer or of each.
 
     Example:
-        >>> hook_name(5, "block_out")
-        'blocks.5.hook_resid_post'
+        >>> hook_name(5, "block_out"), hook_name(None, "block_out")
+        ('blocks.5.hook_resid_post', 'hook_resid_post')
     """
-    return f"blocks.{layer}.{_HOOKS[site]}"
+    return _HOOKS[site] if layer is None else f"blocks.{layer}.{_HOOKS[site]}"
 
 
 def site_of(hook: str, path: Path) -> tuple[int, ReadSite]:
