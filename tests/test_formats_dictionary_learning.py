@@ -244,3 +244,9 @@ def test_a_file_of_an_older_torch_is_read_whole(tmp_path):
 def test_a_dictionary_of_another_width_is_refused():
     with pytest.raises(Incompatible, match="width 16, but llama has width 32"):
         load_dictionary(str(fixture("topk")[0]), tiny_model("llama"))
+
+
+def test_a_layer_the_model_has_not_is_refused(tmp_path):
+    path = edited(tmp_path, "topk", layer=7, submodule_name="resid_post_layer_7")
+    with pytest.raises(Incompatible, match="speaks of layer 7, but gemma2 has layers 0 to 2"):
+        load_dictionary(str(path), small_model())

@@ -147,3 +147,11 @@ def test_pickled_code_is_refused_and_never_run(tmp_path, capsys, keys):
 def test_an_sae_of_another_width_is_refused():
     with pytest.raises(Incompatible, match="width 16, but llama has width 32"):
         load_dictionary(f"{fixture('relu')[0]}?layer=1&site=block_out", tiny_model("llama"))
+
+
+def test_a_place_the_model_has_not_or_where_nothing_can_be_written_is_refused():
+    path, _ = fixture("relu")
+    with pytest.raises(Incompatible, match="speaks of layer 7, but gemma2 has layers 0 to 2"):
+        load_dictionary(f"{path}?layer=7&site=block_out", small_model())
+    with pytest.raises(UsageError, match="cannot write at 'residual'"):
+        load_dictionary(f"{path}?layer=1&site=residual", small_model())
