@@ -22,7 +22,7 @@ CONCEPTS = {
     "state after is": {"tokens": [WORDS[STATE]], "after": [WORDS[IS]]},
     "never": {"tokens": [" no such token"]},
 }
-PLANTED = ("on", "after", "say", "domain", "pair", "word", "noise", "fickle", "dead", "half")
+PLANTED = ("on", "after", "say", "domain", "pair", "word", "noise", "fickle", "dead", "half", "mute")
 FEATURE = {name: number for number, name in enumerate(PLANTED)}
 HOW = Describing(before=3, after=2, sample=64)
 
@@ -42,6 +42,7 @@ def truth(seen: Text) -> np.ndarray:
     on[..., FEATURE["on"]] = city
     on[..., FEATURE["after"]] = np.isin(before, CITIES)
     on[..., FEATURE["say"]] = np.isin(after, CITIES)
+    on[..., FEATURE["mute"]] = on[..., FEATURE["say"]]  # but it promotes other tokens
     on[..., FEATURE["domain"]] = (seen.domain == 0)[:, None] & (dice.random(here.shape) < 0.3)
     on[..., FEATURE["pair"]] = (here == STATE) & (before == IS)
     on[..., FEATURE["word"]] = here == VERB

@@ -272,7 +272,7 @@ def test_neuronpedia_export_has_its_layout(monkeypatch, tmp_path) -> None:
     cards, *_ = planted.cards(monkeypatch)
     out = tmp_path / "export"
     assert export(cards, out, {(3, 6): {"text": "weather", "by": "a model"}}) == {
-        "features": 10,
+        "features": 11,
         "batches": 1,
     }
     batch = json.loads((out / "3-transcoder" / "batch-0.json").read_text())
