@@ -43,8 +43,8 @@ _HARMLESS: Final = words(  # names, and what matters in training only
     " sparsity_warmup_steps decay_start auxk_alpha threshold_beta threshold_start_step top_k_aux"
     " group_fractions group_weights group_sizes bandwidth sparsity_penalty target_l0 sparsity_function"
     " p_start p_end anneal_start sparsity_queue_length n_sparsity_updates k_anneal_steps"
-    " sparsity_coeff sparsity_coefficient p next_p lambda_warm_steps weights_temperature steps_before_annealing"
-    " sparsity_loss_queue_length adaptive_sparsity_penalty"
+    " sparsity_coeff sparsity_coefficient p next_p lambda_warm_steps weights_temperature"
+    " steps_before_annealing sparsity_loss_queue_length adaptive_sparsity_penalty"
 )
 
 
