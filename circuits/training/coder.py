@@ -22,6 +22,7 @@ from circuits.training.kernels import (
     value_gradient,
     weight_gradient,
 )
+from circuits.training.parallel import ALONE, Ranks
 from circuits.training.routed_kernels import Router, encode_routed
 from circuits.training.settings import Training
 
@@ -29,6 +30,9 @@ AUXILIARY = 1 / 32
 """Weight of the dead features' loss (Gao et al. 2024)."""
 
 _SMOOTHING = 0.99
+
+Run = tuple[Training, Ranks]
+"""Settings, and who holds which features."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Told:
     dead: float
 
 
-def initial(settings: Training, layer: int, width: int, reaches: int) -> Weights:
+def initial(settings: Training, layer: int, width: int, reaches: int, step: int = 0) -> Weights:
     """Gives random weights; SAEs begin with encoder = decoder, transcoders with the same directions.
 
     Args:
@@ -123,9 +127,10 @@ def initial(settings: Training, layer: int, width: int, reaches: int) -> Weights
         layer: the layer.
         width: d.
         reaches: layers written to.
+        step: the step to be taken with them, where features become more (`Training.growth`).
     """
     dice = torch.Generator().manual_seed(settings.seed * 7919 + layer)
-    m = settings.features_at(0)
+    m = settings.features_at(step)
     decoder = torch.randn(m, width * reaches, generator=dice)
     decoder /= decoder.norm(dim=1, keepdim=True)
     encoder = torch.randn(m, width, generator=dice) if settings.kind != "sae" else decoder.clone()
@@ -138,17 +143,16 @@ def initial(settings: Training, layer: int, width: int, reaches: int) -> Weights
         decoder_bias=torch.zeros(width),
         skip=torch.zeros(width, width) if settings.skip else None,
         idle=torch.zeros(m, dtype=torch.long),
-        threshold=_thresholds(settings),
+        threshold=_thresholds(settings, m),
         router=None if settings.routed is None else torch.zeros(settings.routed[0], width),
         router_bias=None if settings.routed is None else torch.zeros(settings.routed[0]),
     )
 
 
-def _thresholds(settings: Training) -> Float[Tensor, "_"]:
+def _thresholds(settings: Training, m: int) -> Float[Tensor, "_"]:
     if settings.activation != "jumprelu":
         return torch.full((1,), -1.0)
     # unit rows read normalised inputs: pre-activations begin about normal, so that k features are on
-    m = settings.features_at(0)
     share = torch.full((m,), 1 - settings.k / m, dtype=torch.float64)
     least: Tensor = torch.special.ndtri(share)
     return least.float()
@@ -171,12 +175,34 @@ def _router(weights: Weights, settings: Training) -> Router:
     return Router(weights.router, weights.router_bias, settings.routed[1])
 
 
+def outputs(
+    coders: Sequence[Weights], xs: Sequence[Float[Tensor, "n d"]], settings: Training, ranks: Ranks = ALONE
+) -> tuple[list[Float[Tensor, "n d"]], list[Sparse]]:
+    """Gives what each layer gives for some inputs, all coders together, and the features active in each."""
+    n, d = xs[0].shape
+    outs = [
+        w.decoder_bias.expand(n, d).clone() if ranks.first else x.new_zeros(n, d)
+        for w, x in zip(coders, xs, strict=True)
+    ]
+    for i, (w, x) in enumerate(zip(coders, xs, strict=True)):
+        if w.skip is not None and ranks.first:
+            outs[i] += x @ w.skip.T
+    actives = []
+    for i, (w, x) in enumerate(zip(coders, xs, strict=True)):
+        active = ranks.largest(encode(w, x, settings), settings.k)
+        actives.append(active)
+        for j, part in enumerate(torch.split(decode(active, w.decoder), d, dim=1)):
+            outs[i + j] += part
+    return [ranks.total(out) for out in outs], actives
+
+
 @torch.no_grad()
 def step(
     coders: Sequence[Weights],
     xs: Sequence[Float[Tensor, "n d"]],
     ys: Sequence[Float[Tensor, "n d"]],
     settings: Training,
+    ranks: Ranks = ALONE,
 ) -> list[Told]:
     """Sets every parameter's gradient and gives what happened, layer by layer.
 
@@ -186,23 +212,15 @@ def step(
         xs: what each reads, normalised.
         ys: what each layer is to give, normalised.
         settings: of the run.
+        ranks: who holds the other features, if these are not all.
     """
     n, d = xs[0].shape
-    outs = [w.decoder_bias.expand(n, d).clone() for w in coders]
-    for i, (w, x) in enumerate(zip(coders, xs, strict=True)):
-        if w.skip is not None:
-            outs[i] += x @ w.skip.T
-    actives = []
-    for i, (w, x) in enumerate(zip(coders, xs, strict=True)):
-        active = encode(w, x, settings)
-        actives.append(active)
-        for j, part in enumerate(torch.split(decode(active, w.decoder), d, dim=1)):
-            outs[i + j] += part
+    outs, actives = outputs(coders, xs, settings, ranks)
     told, felt = [], []
     for w, out, y, active in zip(coders, outs, ys, actives, strict=True):
         rest = out.sub_(y)
         error = float(rest.square().sum())
-        told.append(_told(w, error, y, active, settings))
+        told.append(_told(w, error, y, active, (settings, ranks)))
         felt.append(rest)
     for i, (w, x, active) in enumerate(zip(coders, xs, actives, strict=True)):
         reaches = w.decoder.shape[1] // d
@@ -212,7 +230,7 @@ def step(
             w.skip.grad = (felt[i] * (2 / n)).T @ x
         w.decoder_bias.grad = felt[i].sum(0) * (2 / n)
         if settings.auxiliary:
-            _revive(w, x, -gradient, settings)
+            _revive(w, x, -gradient, (settings, ranks))
     return told
 
 
@@ -225,16 +243,17 @@ def _backward(w: Weights, x: Float[Tensor, "n d"], gradient: Float[Tensor, "n w"
     w.encoder_bias.grad = torch.zeros(m).index_add_(0, active.feature, at_value)
 
 
-def _revive(w: Weights, x: Float[Tensor, "n d"], rest: Float[Tensor, "n w"], settings: Training) -> None:
+def _revive(w: Weights, x: Float[Tensor, "n d"], rest: Float[Tensor, "n w"], run: Run) -> None:
     """Adds the gradients of AuxK: the dead features that fire most are to give what the others left."""
+    settings, ranks = run
     dead = w.idle > settings.dead_after
-    k = min(settings.auxiliary, int(dead.sum()) - 1)
+    k = min(settings.auxiliary, int(ranks.counted(float(dead.sum()))[0]) - 1)
     if k < 1:
         return
-    active = _encode_dead(w, x, dead, k, settings)
+    active = ranks.largest(_encode_dead(w, x, dead, k, settings), k)
     # dead features try for a scaled copy of the error: the loss is relative, as in Gao et al.
     scale = AUXILIARY * 2 / len(x)
-    gradient = (decode(active, w.decoder) - rest) * scale
+    gradient = (ranks.total(decode(active, w.decoder)) - rest) * scale
     at_value = value_gradient(active, w.decoder, gradient)
     assert w.decoder.grad is not None
     assert w.encoder.grad is not None
@@ -253,12 +272,16 @@ def _encode_dead(
         size = len(dead) // len(w.router)
         return encode_routed(x, w.encoder, only, _router(w, settings), min(k, size))
     ids = dead.nonzero()[:, 0]
-    active = encode_top_k(x, w.encoder[ids], w.encoder_bias[ids], k)
+    if not len(ids):  # of these; other ranks have some
+        none = ids.new_zeros(len(x))
+        return Sparse(none[:0], none[:0], x.new_zeros(0), none)
+    active = encode_top_k(x, w.encoder[ids], w.encoder_bias[ids], min(k, len(ids)))
     return replace(active, feature=ids[active.feature])
 
 
-def _told(w: Weights, error: float, y: Float[Tensor, "n d"], active: Sparse, settings: Training) -> Told:
+def _told(w: Weights, error: float, y: Float[Tensor, "n d"], active: Sparse, run: Run) -> Told:
     """Gives a layer's numbers, and keeps count of idle features and of the least activation."""
+    settings, ranks = run
     n = len(y)
     on = active.value > 0
     w.idle += n
@@ -267,11 +290,14 @@ def _told(w: Weights, error: float, y: Float[Tensor, "n d"], active: Sparse, set
         least = active.value[on].min()
         w.threshold.copy_(least if w.threshold < 0 else _SMOOTHING * w.threshold + (1 - _SMOOTHING) * least)
     spread = float((y - y.mean(0)).square().sum())
+    count, dead, features = ranks.counted(
+        float(on.sum()), float((w.idle > settings.dead_after).sum()), len(w.idle)
+    )
     return Told(
         loss=error / n,
         fvu=error / spread if spread else float("nan"),
-        l0=float(on.sum()) / n,
-        dead=float((w.idle > settings.dead_after).float().mean()),
+        l0=count / n,
+        dead=dead / features,
     )
 
 

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -106,12 +106,16 @@ def encode_batch_top_k(
     each = min(4 * k, len(bias))
     wide = encode_top_k(x, encoder, bias, each)
     least = wide.value.topk(min(len(x) * k, len(wide.value)), sorted=True).values[-1]
-    kept = (wide.value >= least) & (wide.value > 0)
-    counts = torch.bincount(wide.token[kept], minlength=len(x))
+    return only(wide, (wide.value >= least) & (wide.value > 0))
+
+
+def only(active: Sparse, kept: Bool[Tensor, "e"]) -> Sparse:
+    """Gives some of the entries."""
+    counts = torch.bincount(active.token[kept], minlength=len(active.offset))
     return Sparse(
-        feature=wide.feature[kept],
-        token=wide.token[kept],
-        value=wide.value[kept],
+        feature=active.feature[kept],
+        token=active.token[kept],
+        value=active.value[kept],
         offset=torch.cumsum(counts, 0) - counts,
     )
 

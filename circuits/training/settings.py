@@ -97,6 +97,8 @@ class Training:
             raise UsageError("Routed training takes topk in float32 and no growth: leave the others out.")
 
     def _check_growth(self) -> None:
+        if self.activation == "jumprelu":
+            raise UsageError("Growth takes topk or batchtopk, not jumprelu: choose one of them.")
         sizes = [self.k, *(features for features, _ in self.growth), self.features]
         shares = [0.0, *(share for _, share in self.growth), 1.0]
         if any(one >= other for part in (sizes, shares) for one, other in pairwise(part)):

@@ -20,8 +20,10 @@ from circuits.models.base import Model
 from circuits.training.activations import Activations, Batch, Stored
 from circuits.training.checkpoint import Checkpoint
 from circuits.training.coder import Scaling, Told, Weights, initial, project, renormalise, step
+from circuits.training.growth import grow
 from circuits.training.jumprelu import jump_step
 from circuits.training.manifest import fingerprint_of
+from circuits.training.parallel import ALONE, SHARED_OUT, Ranks, check_ranks
 from circuits.training.routed import fit_router, folded_router
 from circuits.training.settings import Training
 from circuits.training.signals import uninterrupted
@@ -59,9 +61,12 @@ class Trainer:
         settings: what decides the result.
         directory: where checkpoints stand; None keeps none.
         stored: the sequences' activations on disk, or None to run the model for them.
+        ranks: the processes that share the features, if there are several (`circuits.training.parallel`).
+            Such a run is resumed by as many.
 
     Raises:
-        UsageError: layers the model does not have, or a CLT of some layers only.
+        UsageError: layers the model does not have, a CLT of some layers only, or what cannot be shared by
+            these ranks.
         Incompatible, InvalidFile: the checkpoint there is of another run, or broken; less than one batch.
     """
 
@@ -72,8 +77,11 @@ class Trainer:
         settings: Training,
         directory: Path | None = None,
         stored: Stored | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         check(model, settings)
+        check_ranks(settings, ranks)
+        self.ranks = ranks
         self.model = model
         self.settings = settings
         self._directory = directory
@@ -86,14 +94,20 @@ class Trainer:
         }
         if stored is not None:  # its numbers may differ in their last bit, or by half precision
             self._run["buffer"] = stored.kept
+        self._run |= {} if ranks.alone else {"ranks": ranks.world}
         found = None if directory is None else Checkpoint.load(directory, self._run)
         self.done = 0 if found is None else found.step
+        ranks.check_same(self.done, directory)
         if found is not None:
             torch.set_num_threads(found.threads)
         self._scalings = self._scale(self._source.at(0)) if found is None else _scalings(found)
         last = settings.layers[-1] + 1
         self.coders = tuple(
-            initial(settings, layer, model.width, last - layer if settings.kind == "clt" else 1)
+            ranks.shared(
+                initial(
+                    settings, layer, model.width, last - layer if settings.kind == "clt" else 1, self.done
+                )
+            )
             for layer in settings.layers
         )
         self._optimiser = torch.optim.Adam(self._parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
@@ -126,34 +140,37 @@ class Trainer:
                 with uninterrupted():  # half a step would be repeated on resuming
                     told = self._step(batch)
                     self.done, whole = self.done + 1, True
+                    self._grow()
                 now = time.monotonic()
                 speed = (self.done - first) * self.settings.batch / max(now - began, 1e-9)
                 if listen is not None:
                     listen(Progress(self.done, self.settings.steps, tuple(told), speed))
-                if now - saved > every:
+                if self.ranks.agreed(now - saved > every):
                     self.save()
                     saved = time.monotonic()
-        finally:
-            if whole:
+        except BaseException:
+            if whole and self.ranks.alone:  # others may stand elsewhere
                 self.save()
+            raise
+        self.save()
 
     def save(self) -> None:
         """Writes a checkpoint, if the run keeps any."""
         if self._directory is None:
             return
-        tensors: dict[str, Tensor] = {}
-        for w in self.coders:
-            for name, tensor in {**w.parameters(), **w.buffers()}.items():
-                tensors[f"{w.layer}.{name}"] = tensor
-        for number, state in self._optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+        tensors = self.ranks.gathered_all(*self._tensors())
         for (layer, site), scaling in self._scalings.items():
             tensors[f"mean.{layer}.{site}"] = scaling.mean
             tensors[f"scale.{layer}.{site}"] = torch.tensor([scaling.scale], dtype=torch.float64)
-        Checkpoint(self.done, self._run, tensors, torch.get_num_threads()).save(self._directory)
+        if self.ranks.first:
+            Checkpoint(self.done, self._run, tensors, torch.get_num_threads()).save(self._directory)
+        self.ranks.agreed(True)  # none goes on before it is written
 
     def dictionary(self) -> Coders:
-        """Gives the dictionary as it stands, scalings folded into its weights."""
+        """Gives the dictionary as it stands, scalings folded into its weights.
+
+        With several ranks all must ask, and the first gets it; the others get their own part.
+        """
         settings = self.settings
         kind = CoderSettings(
             kind=settings.kind,
@@ -162,7 +179,21 @@ class Trainer:
             fingerprint="",
             spec="the trained dictionary",
         )
-        return Coders([self._folded(w) for w in self.coders], kind)
+        return Coders([self._folded(self.ranks.whole(w)) for w in self.coders], kind)
+
+    def _tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Gives weights and the optimiser's state by key, and which parameter each is or belongs to."""
+        tensors: dict[str, Tensor] = {}
+        names: dict[str, str] = {}
+        for w in self.coders:
+            own = {**w.parameters(), **w.buffers()}
+            tensors |= {f"{w.layer}.{name}": tensor for name, tensor in own.items()}
+            names |= {f"{w.layer}.{name}": name for name in own}
+        parameters = [name for w in self.coders for name in w.parameters()]
+        for number, state in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+            names |= {f"optimiser.{number}.{name}": parameters[number] for name in state}
+        return tensors, names
 
     def _parameters(self) -> list[Tensor]:
         return [p for w in self.coders for p in w.parameters().values()]
@@ -208,10 +239,11 @@ class Trainer:
         if self.settings.activation == "jumprelu":
             told = [jump_step(w, x, y, self.settings) for w, x, y in zip(self.coders, xs, ys, strict=True)]
         elif self.settings.kind == "clt":
-            told = step(self.coders, xs, ys, self.settings)
+            told = step(self.coders, xs, ys, self.settings, self.ranks)
         else:
             told = [
-                step([w], [x], [y], self.settings)[0] for w, x, y in zip(self.coders, xs, ys, strict=True)
+                step([w], [x], [y], self.settings, self.ranks)[0]
+                for w, x, y in zip(self.coders, xs, ys, strict=True)
             ]
         bad = [w.layer for w, t in zip(self.coders, told, strict=True) if not np.isfinite(t.loss)]
         if bad:
@@ -226,15 +258,29 @@ class Trainer:
             renormalise(w)
         return told
 
+    def _grow(self) -> None:
+        """Adds the features the next step is to be taken with, out of the last batches of this buffer."""
+        if self.settings.features_at(self.done) == len(self.coders[0].idle) * self.ranks.world:
+            return
+        buffer = (self.done - 1) // self._source.batches_per_buffer * self._source.batches_per_buffer
+        seen = [self._inputs(self._source.at(n)) for n in range(max(buffer, self.done - 8), self.done)]
+        xs, ys = ([torch.cat(parts) for parts in zip(*side, strict=True)] for side in zip(*seen, strict=True))
+        grow(self.coders, self._optimiser, (xs, ys), self.settings, self.done)
+
     def _restore(self, found: Checkpoint) -> None:
-        for w in self.coders:
-            for name, tensor in {**w.parameters(), **w.buffers()}.items():
-                tensor.copy_(found.tensors[f"{w.layer}.{name}"])
+        own, names = self._tensors()
+        for key, tensor in own.items():
+            whole = found.tensors[key]
+            tensor.copy_(self.ranks.share(whole) if names[key] in SHARED_OUT else whole)
+        parameters = [name for w in self.coders for name in w.parameters()]
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in found.tensors.items():
             if key.startswith("optimiser."):
                 _, number, name = key.split(".", 2)
-                state.setdefault(int(number), {})[name] = tensor.clone()
+                held = tensor.dim() and parameters[int(number)] in SHARED_OUT
+                state.setdefault(int(number), {})[name] = (
+                    self.ranks.share(tensor).clone() if held else tensor.clone()
+                )
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
 
     def _folded(self, w: Weights) -> CoderLayer:
