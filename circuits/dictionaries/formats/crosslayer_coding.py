@@ -38,7 +38,13 @@ from torch import Tensor
 from circuits.dictionaries.activations import Activation, JumpReLU, ReLU
 from circuits.dictionaries.base import Rows
 from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings
-from circuits.dictionaries.formats.sites import Place, hinted_clt_place, hook_name, transcoder_place
+from circuits.dictionaries.formats.sites import (
+    Place,
+    hinted_clt_place,
+    hook_name,
+    lens_read_site,
+    transcoder_place,
+)
 from circuits.dictionaries.formats.tensor_files import (
     check_tensors,
     files_with,
@@ -131,7 +137,9 @@ def load(path: Path, model: Model, hints: Hints) -> Coders:
     """
     found = _find(path, hints)
     like = model.anatomy.embedding
-    settings = CoderSettings("clt", found.place.reads, found.place.writes, found.fingerprint, str(path))
+    told = hints.reads is not None  # otherwise only a hook of TransformerLens can mean mlp_in_no_gain
+    reads_at = found.place.reads if told else lens_read_site(found.place.reads, model)
+    settings = CoderSettings("clt", reads_at, found.place.writes, found.fingerprint, str(path))
     thresholds = _thresholds(found, like)
     reads, writes = (_units(found, side, like) for side in ("inputs", "targets"))
     layers = [
