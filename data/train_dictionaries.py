@@ -4,7 +4,7 @@
     python data/train_dictionaries.py WORK data/toy --only transcoders  # one of them, 11 minutes
 
 A run that was stopped goes on. The text, WORK/dictionaries.npy, is made of all domains, geography four times
-as much as any other; its last 2% are kept from training.
+as much as any other; 2% of it are kept from training.
 """
 
 from __future__ import annotations

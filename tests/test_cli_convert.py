@@ -45,7 +45,10 @@ def test_there_and_back_nothing_changes(model: Path, tmp_path: Path, capsys, kin
 def test_the_toys_dictionary_is_for_sae_lens_or_for_half_the_space(tmp_path: Path, capsys) -> None:
     code = run(["convert", "toy", "-m", "toy", "-o", str(tmp_path / "half"), "--store", "float16"])
     said = capsys.readouterr()
-    assert (code, "features for each of 4 layers" in " ".join(said.out.split())) == (0, True)
+    assert (
+        code,
+        "features in each of 4 layers, in circuit-tracer's layout" in " ".join(said.out.split()),
+    ) == (0, True)
     assert f"circuits info {tmp_path / 'half'}" in said.out
 
 

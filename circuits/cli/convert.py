@@ -67,6 +67,9 @@ def convert(
         save_dictionary(
             out, found, layout, origin=Origin(training.name_of(loaded)), store=store, overwrite=overwrite
         )
+    each = (
+        f"in layer {found.layers[0]}" if len(found.layers) == 1 else f"in each of {len(found.layers)} layers"
+    )
     written = layout or layout_of(found.kind)
     document = {
         "dictionary": str(out),
@@ -77,7 +80,7 @@ def convert(
         "features": found.n_features,
     }
     shown = stack(
-        heading(f"{out}: {found.n_features:,} features for each of {len(found.layers)} layers, {written}."),
+        heading(f"{out}: {found.n_features:,} features {each}, in {written}'s layout."),
         Group(heading("Next"), commands([(f"circuits info {shlex.quote(str(out))}", "what it holds")])),
     )
     output.result(shown, document)

@@ -140,10 +140,10 @@ def train(
 ) -> None:
     """Train a dictionary on a model's own activations: transcoders, SAEs or a cross-layer transcoder.
 
-    The last 2% of the text (at least one batch) is kept from training, and the dictionary is measured on
-    it at the end. A run that was stopped goes on where it was when the same command is given again, and
-    ends in the same weights as if it had not stopped. Until it is done it stands in DIR.training;
-    --overwrite also begins again where a run of other settings stands there.
+    2% of the text, drawn from all over it (at least one batch), is kept from training, and the dictionary
+    is measured on it at the end. A run that was stopped goes on where it was when the same command is
+    given again, and ends in the same weights as if it had not stopped. Until it is done it stands in
+    DIR.training; --overwrite also begins again where a run of other settings stands there.
 
     ```
     circuits train toy --text corpus.txt -o dictionaries/mine --features 2048 -k 16
@@ -170,7 +170,7 @@ def train(
         decided, layout = plan.decide(chosen, loaded)
         asked = Training(layers=chosen, features=features or 8 * loaded.width, **settings, **decided)
         check(loaded, asked)
-        sequences = load_sequences(text, loaded, length)
+        sequences = load_sequences(text, loaded, length).mixed()
         learned, held = hold_out(sequences, asked.batch)
         stored = None
         if buffer is not None:
@@ -194,9 +194,10 @@ def _result(
         (f"layer {layer}", f"FVU {fit.fvu:.3f}", f"L0 {fit.l0:.1f}, dead {fit.dead:.1%}")
         for layer, fit in fits.items()
     ]
-    where = shlex.quote(str(out))
+    where, count = shlex.quote(str(out)), len(settings.layers)
+    each = f"in layer {settings.layers[0]}" if count == 1 else f"in each of {count} layers"
     shown = stack(
-        heading(f"{out}: {settings.features:,} features for each of {len(settings.layers)} layers."),
+        heading(f"{out}: a {plan.kind} of {settings.features:,} features {each}, in {plan.layout}'s layout."),
         Group(f"On {measured:,} tokens kept from training:", facts(rows)),
         Group(heading("Next"), commands([(f"circuits info {where}", "what it holds")])),
     )

@@ -35,6 +35,13 @@ class Sequences:
         """Gives some sequences as a batch."""
         return torch.from_numpy(self.ids[rows].astype(np.int64))
 
+    def mixed(self) -> Sequences:
+        """Gives the same sequences in an order that depends on nothing but their number.
+
+        Files are often sorted by what they are about: the last sequences are then like no others.
+        """
+        return Sequences(self.ids[np.random.default_rng(0).permutation(len(self))], self.source)
+
     def split(self, share: float) -> tuple[Sequences, Sequences]:
         """Gives the first sequences, and the last `share` of them for measuring."""
         last = max(1, round(len(self) * share))
