@@ -24,6 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from circuits.cards.apply import label_features
+    from circuits.cards.describe import describe
+    from circuits.cards.record import Cards
+    from circuits.cards.store import load_cards, save_cards
+    from circuits.cards.text import load_text
     from circuits.dictionaries.load import load_dictionary
     from circuits.dictionaries.save import save_dictionary
     from circuits.engine.attribute import Compute, attribute
@@ -54,6 +59,7 @@ __all__ = [
     "AllActive",
     "Answer",
     "ByAttribution",
+    "Cards",
     "CircuitsError",
     "Compute",
     "Edges",
@@ -70,17 +76,22 @@ __all__ = [
     "Trace",
     "__version__",
     "attribute",
+    "describe",
     "estimate",
     "evaluate",
     "extract",
+    "label_features",
+    "load_cards",
     "load_dictionary",
     "load_model",
     "load_run",
     "load_sequences",
+    "load_text",
     "load_trace",
     "network",
     "prune",
     "run",
+    "save_cards",
     "save_dictionary",
     "save_figure",
     "save_report",
@@ -96,6 +107,7 @@ _HOMES: Final = {
     "AllActive": "extraction.select.AllActive",
     "Answer": "query.answer.Answer",
     "ByAttribution": "extraction.select.ByAttribution",
+    "Cards": "cards.record.Cards",
     "CircuitsError": "errors.CircuitsError",
     "Compute": "engine.attribute.Compute",
     "Edges": "engine.edges.Edges",
@@ -111,17 +123,22 @@ _HOMES: Final = {
     "TopLogits": "prompt.TopLogits",
     "Trace": "trace.Trace",
     "attribute": "engine.attribute.attribute",
+    "describe": "cards.describe.describe",
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
     "extract": "extraction.extract.extract",
+    "label_features": "cards.apply.label_features",
+    "load_cards": "cards.store.load_cards",
     "load_dictionary": "dictionaries.load.load_dictionary",
     "load_model": "models.load.load_model",
     "load_run": "graph.io.load_run",
     "load_sequences": "training.tokens.load_sequences",
+    "load_text": "cards.text.load_text",
     "load_trace": "trace_io.load_trace",
     "network": "plot.network.network",
     "prune": "graph.prune.prune",
     "run": "graph.run.run",
+    "save_cards": "cards.store.save_cards",
     "save_dictionary": "dictionaries.save.save_dictionary",
     "save_figure": "plot.save.save",
     "save_report": "report.save_report",

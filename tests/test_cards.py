@@ -15,7 +15,7 @@ from tiny_dictionaries import write_transcoders
 from tiny_models import VOCABULARY, tiny_model
 from tiny_saes import tiny_clt, tiny_sae
 
-from circuits.cards.apply import label
+from circuits.cards.apply import label_features
 from circuits.cards.best import Best
 from circuits.cards.describe import describe
 from circuits.cards.neuronpedia import export
@@ -243,7 +243,7 @@ def test_a_trace_takes_the_tested_labels_and_says_how(model, text) -> None:
         labels=pl.Series([told if row else [] for row in rows], dtype=cards.table.schema["labels"]),
         label=pl.Series(["a name" if row else None for row in rows]),
     )
-    labelled = label(trace, replace(cards, table=table))
+    labelled = label_features(trace, replace(cards, table=table))
     for name, text_ in labelled.labels.items():
         mine = name.split("@")[0] == f"{first[0]}/{first[1]}"
         assert text_ == "a name" if mine else text_ == trace.labels[name]
@@ -251,7 +251,7 @@ def test_a_trace_takes_the_tested_labels_and_says_how(model, text) -> None:
     assert labelled.meta["tested_labels"] == {
         f"{first[0]}/{first[1]}": {"label": "a name", "precision": 0.9, "recall": 0.5}
     }
-    assert label(trace, replace(cards, table=cards.table.clear())) is trace
+    assert label_features(trace, replace(cards, table=cards.table.clear())) is trace
 
 
 def test_search_finds_labels_first_and_needs_every_word(monkeypatch) -> None:

@@ -113,6 +113,11 @@ def test_tested_labels_stand_on_nodes_and_provisional_ones_keep_their_arrow(plac
     capsys.readouterr()
     assert run(["why", str(out)]) == 0
     assert "tested on text" in " ".join(capsys.readouterr().out.split())
+    page = tmp_path / "report.html"
+    assert run(["report", str(out), "-o", str(page), "-q"]) == 0
+    told_there = page.read_text()
+    assert "label, held out: precision" in told_there  # on pointing at a feature
+    assert "tested labels" not in told_there  # not a line for each in the list of settings
     assert run([*asked[:-1], "--no-labels", "--overwrite", "-q"]) == 0
     assert "labels" not in load_run(out).meta
 

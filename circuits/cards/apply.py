@@ -10,7 +10,7 @@ from circuits.schema import feature_name
 from circuits.trace import Trace
 
 
-def label(trace: Trace, cards: Cards) -> Trace:
+def label_features(trace: Trace, cards: Cards) -> Trace:
     """Gives the trace with the tested labels of its features; all others keep theirs.
 
     `meta["labels"]` then says how labels were tested, and `meta["tested_labels"]` by node name with what

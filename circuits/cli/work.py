@@ -161,7 +161,7 @@ def with_tested_labels(trace: Trace, dictionary: str, output: Output) -> Trace:
         dictionary: as the user named it.
         output: told where the cards are of no use.
     """
-    from circuits.cards.apply import label
+    from circuits.cards.apply import label_features
     from circuits.cards.store import find_cards
 
     try:
@@ -169,7 +169,7 @@ def with_tested_labels(trace: Trace, dictionary: str, output: Output) -> Trace:
     except CircuitsError as cause:
         output.note(f"{cause} Until then features bear the tokens they promote.")
         return trace
-    return trace if cards is None else label(trace, cards)
+    return trace if cards is None else label_features(trace, cards)
 
 
 def memory() -> int | None:

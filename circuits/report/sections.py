@@ -136,9 +136,15 @@ def tips(graph: Graph) -> dict[str, str]:
     """Gives, by gid, what is shown on pointing at a node or edge of the picture."""
     naming, nodes = Naming.of(graph), graph.nodes
     drawn = nodes.filter(pl.col("kind").is_in(["feature", "token", "position", "error", "logit"]))
+    tested = graph.meta.get("tested_labels") or {}
     told = {}
     for row in drawn.filter((pl.col("influence") > 0) | (pl.col("target_weight") > 0)).iter_rows(named=True):
         text = f"{row['node']}: {naming.phrase(row['node'])}"
+        held = tested.get(str(row["node"]).partition("@")[0])
+        if held:
+            text += (
+                f"\nlabel, held out: precision {percent(held['precision'])}, recall {percent(held['recall'])}"
+            )
         if row["kind"] == "feature" and row["activation"] is not None:
             text += f"\nactivation {plain(row['activation'])}"
         if not row["target_weight"]:
@@ -215,7 +221,7 @@ def _features(meta: Mapping[str, Any]) -> str:
     return text or "How features were chosen is not recorded in this graph."
 
 
-_TOLD = ("prompt", "targets", "labels", "softcap", "command")  # shown elsewhere on the page
+_TOLD = ("prompt", "targets", "labels", "tested_labels", "softcap", "command")  # shown elsewhere on the page
 
 
 def facts(graph: Graph) -> list[tuple[str, str]]:
