@@ -31,6 +31,7 @@ def geography():
 
 def test_it_answers_and_its_graph_adds_up() -> None:
     model = circuits.load_model("toy")
+    assert model.name == "toy"
     dictionary = circuits.load_dictionary("toy", model)
     prompt = circuits.Prompt.of(PROMPT, model)
     trace = circuits.extract(model, dictionary, prompt)

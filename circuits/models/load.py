@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
-from circuits.bundled import bundled
+from circuits.bundled import TOY, bundled
 from circuits.errors import (
     InvalidFile,
     MissingPackage,
@@ -76,7 +76,8 @@ def load_model(spec: str, *, dtype: Precision = "float32", device: str = "cpu") 
         return _from_gguf(path, spec, precision, device)
     if path.is_dir():
         find_adapter(model_type(str(path)))
-        return _finish(read_directory(path, precision), spec, path.resolve().name, device)
+        name = TOY if spec == TOY else path.resolve().name
+        return _finish(read_directory(path, precision), spec, name, device)
     if path.suffix.lower() == ".gguf" or path.is_absolute():
         raise NotFound(f"{spec} does not exist: check the path, or use 'smollm2'.")
     find_adapter(model_type(spec))
