@@ -21,6 +21,7 @@ Shapes = Mapping[str, tuple[tuple[int, ...], str]]
 
 _FLOATS: Final = {"F64", "F32", "F16", "BF16"}
 _SAMPLED_ROWS: Final = 64
+_PIECE: Final = 4096
 
 
 def words(text: str) -> frozenset[str]:
@@ -173,15 +174,23 @@ def fingerprint(settings: Mapping[str, Any], files: Sequence[Path]) -> str:
         digest.update(repr(shapes).encode())
         with safe_open(file, framework="pt") as content:
             for key, (shape, _) in shapes:
-                part = content.get_tensor(key) if len(shape) < 2 else _sample(content.get_slice(key), shape)
+                part = content.get_tensor(key) if len(shape) < 2 else sample(content.get_slice(key), shape)
                 count(file, part.nbytes)
                 digest.update(part.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def _sample(stored: Any, shape: tuple[int, ...]) -> Tensor:
-    """Gives up to 64 evenly spaced rows of a matrix, or of each of several in one tensor."""
+def sample(stored: Any, shape: tuple[int, ...]) -> Tensor:
+    """Gives up to 64 evenly spaced rows of a matrix, or of each of several in one tensor.
+
+    Of rows of more than 4,096 numbers (a column a feature) a piece of that length, further along from row
+    to row: whole ones would be much of the file.
+    """
     axis = int(len(shape) > 2 and shape[1] > shape[0])
     rows = torch.linspace(0, shape[axis] - 1, min(shape[axis], _SAMPLED_ROWS)).long()
+    if len(shape) == 2 and shape[1] > _PIECE:
+        starts = torch.linspace(0, shape[1] - _PIECE, len(rows)).long()
+        places = zip(rows.tolist(), starts.tolist(), strict=True)
+        return torch.cat([stored[row : row + 1, start : start + _PIECE] for row, start in places])
     part: Tensor = stored[:, rows] if axis else stored[rows]
     return part

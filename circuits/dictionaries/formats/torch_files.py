@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final
 import torch
 from torch import Tensor
 
-from circuits.dictionaries.formats.tensor_files import Shapes
+from circuits.dictionaries.formats.tensor_files import Shapes, sample
 from circuits.dictionaries.reading import count
 from circuits.dictionaries.rows import FileRows, finite
 from circuits.errors import InvalidFile
@@ -33,7 +33,6 @@ _TYPES: Final = {
     torch.float16: "F16",
     torch.bfloat16: "BF16",
 }
-_SAMPLED_ROWS: Final = 64
 _OLD_FILES_PICKLES: Final = 4  # magic number, protocol, system, content
 
 
@@ -126,13 +125,14 @@ def _part(path: Path, key: str, where: Any) -> Tensor:
 
 
 def fingerprint_of(settings: Mapping[str, Any], path: Path, state: State) -> str:
-    """Gives a hash over settings, shapes, vectors and 64 evenly spaced rows of each matrix."""
+    """Gives a hash over settings, shapes, vectors and rows of each matrix, as for safetensors files."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(repr(sorted(shapes_in(state).items())).encode())
     for key in sorted(shapes_in(state)):
         part = state[key]
         if part.ndim > 1:
-            part = part[torch.linspace(0, len(part) - 1, min(len(part), _SAMPLED_ROWS)).long()]
+            lying = part if part.is_contiguous() else part.T
+            part = sample(lying, tuple(lying.shape))
         count(path, part.nbytes)
         digest.update(part.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
