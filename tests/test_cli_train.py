@@ -119,7 +119,24 @@ def test_every_kind_is_trained_measured_and_saved_as_those_who_use_it_read_it(
     assert "sae" in capsys.readouterr().out or "sae" not in case
 
 
-def test_what_is_measured_was_not_trained_on(train, model, tokens, tmp_path) -> None:
+def test_what_is_held_out_is_the_rest_and_from_all_over_the_text() -> None:
+    from circuits.errors import InvalidFile
+    from circuits.training.tokens import Sequences, hold_out
+
+    whole = Sequences(np.arange(1000 * 5).reshape(1000, 5), "numbers")
+    learned, held = hold_out(whole.mixed(), batch=60)
+    assert len(held) == 20  # 2%, more than one batch
+    assert len(hold_out(whole, batch=200)[1]) == 50  # one batch of four tokens a sequence
+    both = np.concatenate([learned.ids, held.ids])
+    assert np.array_equal(np.sort(both[:, 0]), whole.ids[:, 0])  # each once, here or there
+    place = held.ids[:, 0] / 5000
+    assert 0.3 < place.mean() < 0.7
+    assert place.max() - place.min() > 0.7
+    with pytest.raises(InvalidFile, match="4,000 usable tokens, less than one batch of 2,004"):
+        hold_out(whole, batch=2004)
+
+
+def test_what_is_measured_are_the_saved_weights_on_what_was_held_out(train, model, tokens, tmp_path) -> None:
     """FVU by hand from the files, on eight sequences from all over the text."""
     import torch
 
