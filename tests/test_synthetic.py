@@ -150,7 +150,7 @@ def test_refusals(arguments: dict, message: str) -> None:
         plant(**{"features": 10, "width": 4, **arguments})
 
 
-@pytest.mark.parametrize("changed", [{"kind": "transcoder"}, {"activation": "jumprelu"}])
+@pytest.mark.parametrize("changed", [{"kind": "transcoder"}, {"activation": "jumprelu"}, {"routed": (4, 2)}])
 def test_only_some_settings_learn(changed: dict) -> None:
     with pytest.raises(UsageError, match="learned by an SAE"):
         learn(plant(10, 4, active=1.0), Training(**{"kind": "sae", "layers": (0,), **changed}))

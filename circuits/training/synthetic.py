@@ -121,14 +121,16 @@ def learn(planted: Planted, settings: Training) -> Weights:
 
     Args:
         planted: what is to be recovered.
-        settings: of the run; its layers and site say nothing here, its kind must be "sae" and its
-            activation "topk" or "batchtopk".
+        settings: of the run; its layers and site say nothing here.
 
     Raises:
-        UsageError: another kind or activation.
+        UsageError: another kind than "sae", another activation than "topk" or "batchtopk", routing or
+            growth.
     """
-    if settings.kind != "sae" or settings.activation == "jumprelu":
-        raise UsageError("Planted features are learned by an SAE with topk or batchtopk.")
+    if settings.kind != "sae" or settings.activation == "jumprelu" or settings.routed or settings.growth:
+        raise UsageError(
+            "Planted features are learned by an SAE with topk or batchtopk, neither routed nor grown."
+        )
     w = initial(settings, 0, planted.directions.shape[1], 1)
     optimiser = torch.optim.Adam(w.parameters().values(), lr=1e-3, betas=(0.9, 0.99), fused=True)
     for number in range(settings.steps):
