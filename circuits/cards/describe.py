@@ -79,6 +79,11 @@ def describe(
 
     Raises:
         InvalidFile: activations that are NaN or infinite.
+
+    Example:
+        >>> cards = describe(model, dictionary, load_text(path, model))  # doctest: +SKIP
+        >>> cards.card(1, 926).labels[0]  # doctest: +SKIP
+        Label(text='say capitals', role='say', named=True, precision=0.99, recall=0.31, ...)
     """
     how, tell = how or Describing(), progress or (lambda *_: None)
     strings = [model.decode(token) for token in range(len(model.anatomy.unembedding))]
