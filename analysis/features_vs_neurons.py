@@ -61,10 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--dictionary", action="append", metavar="NAME=DICTIONARY", help="an SAE to compare")
-    parser.add_argument("--control-tokens", type=int, default=600_000, help="to train the untrained model's")
-    parser.add_argument(
-        "--clamp", default="8x", metavar="NAME", help="the dictionary whose features are clamped"
-    )
+    parser.add_argument("--control-tokens", type=int, default=400_000, help="to train the untrained model's")
     parser.add_argument("--redraw", action="store_true", help="only the page and figure, from the .json")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -95,7 +92,7 @@ def measured(options: argparse.Namespace) -> Row:
         name: matrix(study, results["concepts"], name) for name in (*study.dictionaries, "neurons")
     }
     results["purity"] = [purity(basis, study.tokens) for basis in study.bases]
-    results["clamped"] = clamped(study, results["concepts"], options.clamp, options.work)
+    results["clamped"] = clamped(study, results["concepts"], next(iter(study.dictionaries)), options.work)
     results["cpu seconds"] = round(time.process_time())
     results["load average"] = round(os.getloadavg()[0], 2)
     return results
