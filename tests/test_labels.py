@@ -93,6 +93,7 @@ def test_without_concepts_tokens_are_listed(monkeypatch) -> None:
     assert not best.named
     assert best.text.startswith("the words ")
     assert set(best.text.removeprefix("the words ").split(", ")) == {"wc", "wd", "we"}
+    assert cards.card(3, planted.FEATURE["say"]).labels[0].text == "say wc, wd, we"
 
 
 def test_halves_share_no_sequence_and_both_see_every_domain() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,7 +92,7 @@ class Labels:
             what = concepts.names[concept]
         else:
             what = words([strings[token] for token in self.tokens[feature].tolist() if token >= 0])
-            what = what.removeprefix("the word ") if ROLES[role] == "say" else what
+            what = re.sub(r"^the words? ", "", what) if ROLES[role] == "say" else what
         what += f" in {called(domains[domain], domain, concepts)}" if domain >= 0 else ""
         return what if ROLES[role] == "on" else f"{ROLES[role]} {what}"
 
