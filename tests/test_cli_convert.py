@@ -47,7 +47,7 @@ def test_the_toys_dictionary_is_for_sae_lens_or_for_half_the_space(tmp_path: Pat
     said = capsys.readouterr()
     assert (
         code,
-        "features in each of 4 layers, in circuit-tracer's layout" in " ".join(said.out.split()),
+        "features in each of 4 layers, circuit-tracer layout" in " ".join(said.out.split()),
     ) == (0, True)
     assert f"circuits info {tmp_path / 'half'}" in said.out
 

@@ -166,9 +166,7 @@ def test_progress_and_result_are_told(train, tmp_path, monkeypatch) -> None:
     assert code == 0
     line = next(line for line in err.splitlines() if line.startswith("Training: 9 of 20"))
     assert all(word in line for word in ("loss ", "FVU ", "L0 4.0", "dead 0.0%"))
-    assert "a transcoder of 64 features in each of 3 layers, in circuit-tracer's layout" in " ".join(
-        out.split()
-    )
+    assert "transcoders, 64 features in each of 3 layers, circuit-tracer layout" in " ".join(out.split())
     assert "On 128 tokens kept from training" in out
     assert out.count("FVU") == 3
 

@@ -80,7 +80,7 @@ def convert(
         "features": found.n_features,
     }
     shown = stack(
-        heading(f"{out}: {found.n_features:,} features {each}, in {written}'s layout."),
+        heading(f"{out}: {found.n_features:,} features {each}, {written} layout."),
         Group(heading("Next"), commands([(f"circuits info {shlex.quote(str(out))}", "what it holds")])),
     )
     output.result(shown, document)

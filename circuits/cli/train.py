@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Group
@@ -92,6 +92,12 @@ Precision = Annotated[
 
 
 LARGE = "Large dictionaries"
+NAMES: Final[dict[training.Kind, str]] = {
+    "transcoder": "transcoders",
+    "skip-transcoder": "skip transcoders",
+    "sae": "SAEs",
+    "clt": "a cross-layer transcoder",
+}
 Routed = Annotated[
     str | None,
     typer.Option(
@@ -197,7 +203,7 @@ def _result(
     where, count = shlex.quote(str(out)), len(settings.layers)
     each = f"in layer {settings.layers[0]}" if count == 1 else f"in each of {count} layers"
     shown = stack(
-        heading(f"{out}: a {plan.kind} of {settings.features:,} features {each}, in {plan.layout}'s layout."),
+        heading(f"{out}: {NAMES[plan.kind]}, {settings.features:,} features {each}, {plan.layout} layout."),
         Group(f"On {measured:,} tokens kept from training:", facts(rows)),
         Group(heading("Next"), commands([(f"circuits info {where}", "what it holds")])),
     )
