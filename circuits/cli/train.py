@@ -155,9 +155,10 @@ def train(
     circuits train toy --text corpus.txt -o dictionaries/mine --features 2048 -k 16
     circuits attribute "The capital of Texas is" --model toy --dictionary dictionaries/mine -o run/texas
     circuits train toy --text corpus.txt -o saes --kind sae --layers 2
+    torchrun --nproc-per-node 2 -m circuits train toy --text corpus.txt -o large --features 19200
     ```
     """
-    output = Output(json, quiet)
+    output = Output(json, quiet or training.follows())
     check_output(out, overwrite=overwrite, directory=True, kind="dictionary")
     plan = training.Plan(kind, activation, site, layout, store, routed, growth or ())
     settings: dict[str, Any] = {"k": k, "tokens": tokens, "batch": batch, "rate": rate}
@@ -184,6 +185,9 @@ def train(
         place = out.with_name(f"{out.name}.training")
         trainer = training.open_trainer(loaded, learned, asked, place, stored, overwrite=overwrite)
         training.run_trainer(trainer, output, tell)
+        trainer.dictionary()  # of which other processes may hold parts
+        if training.follows():
+            return
         fits = training.measure(trainer, held, tell)
     plan = dataclasses.replace(plan, layout=layout)
     training.save(trainer, learned, out, plan, overwrite=overwrite)

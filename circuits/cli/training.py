@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,15 +125,22 @@ def open_trainer(
         Incompatible, InvalidFile: another run's checkpoint, or a broken one, stands there.
     """
     from circuits.training.checkpoint import NAME, discard
+    from circuits.training.parallel import join
     from circuits.training.trainer import Trainer
 
+    ranks = join()
     try:
-        return Trainer(model, sequences, settings, place, stored)
+        return Trainer(model, sequences, settings, place, stored, ranks)
     except (Incompatible, InvalidFile):
         if not overwrite or not (place / NAME).exists():
             raise
     discard(place)
-    return Trainer(model, sequences, settings, place, stored)
+    return Trainer(model, sequences, settings, place, stored, ranks)
+
+
+def follows() -> bool:
+    """Tells whether torchrun started this process to help the first, which alone speaks and writes."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def run_trainer(trainer: Trainer, output: Output, tell: Teller) -> None:

@@ -17,6 +17,7 @@ dictionary are gathered by the first rank and are those of one process, so that 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -181,6 +182,7 @@ def join() -> Ranks:
         return ALONE
     if not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(dist.destroy_process_group)  # its threads must end before the interpreter does
     return Ranks(dist.get_rank(), dist.get_world_size())
 
 

@@ -82,6 +82,7 @@ class Trainer:
         check(model, settings)
         check_ranks(settings, ranks)
         self.ranks = ranks
+        self._gathered: tuple[int, Coders] | None = None
         self.model = model
         self.settings = settings
         self._directory = directory
@@ -171,6 +172,8 @@ class Trainer:
 
         With several ranks all must ask, and the first gets it; the others get their own part.
         """
+        if self._gathered is not None and self._gathered[0] == self.done:
+            return self._gathered[1]
         settings = self.settings
         kind = CoderSettings(
             kind=settings.kind,
@@ -179,7 +182,10 @@ class Trainer:
             fingerprint="",
             spec="the trained dictionary",
         )
-        return Coders([self._folded(self.ranks.whole(w)) for w in self.coders], kind)
+        made = Coders([self._folded(self.ranks.whole(w)) for w in self.coders], kind)
+        if not self.ranks.alone:
+            self._gathered = (self.done, made)  # the first may ask again, alone
+        return made
 
     def _tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Gives weights and the optimiser's state by key, and which parameter each is or belongs to."""
