@@ -86,6 +86,7 @@ KINDS = {  # what is asked for: kind, layout, layers it is told of, and files
     "sae": (["--kind", "sae", "--layers", "1-2"], "sae-lens", "12", "layer_2/cfg.json"),
     "sae at an MLP": (["--kind", "sae", "--site", "mlp_out"], "sae-lens", "012", "layer_0/cfg.json"),
     "for sae-lens": (["--layout", "sae-lens"], "sae-lens", "012", "layer_0/cfg.json"),
+    "grown": (["--growth", "16:0.3", "--growth", "32:0.6"], "circuit-tracer", "012", "config.yaml"),
     "routed": (["--kind", "sae", "--routed", "4:2"], "compact", "012", "dictionary.json"),
     "compact": (
         ["--kind", "clt", "--activation", "topk", "--layout", "compact"],
