@@ -23,7 +23,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 import torch.distributed as dist
@@ -129,11 +129,13 @@ class Ranks:
 
     def shared(self, whole: Weights) -> Weights:
         """Gives this rank's part of a coder."""
-        return replace(whole, **{name: self.share(getattr(whole, name)) for name in SHARED_OUT})
+        parts: dict[str, Any] = {name: self.share(getattr(whole, name)) for name in SHARED_OUT}
+        return replace(whole, **parts)
 
     def whole(self, own: Weights) -> Weights:
         """Gives the whole coder to the first rank. All must ask."""
-        return replace(own, **{name: self.gathered(getattr(own, name)) for name in SHARED_OUT})
+        parts: dict[str, Any] = {name: self.gathered(getattr(own, name)) for name in SHARED_OUT}
+        return replace(own, **parts)
 
     def gathered_all(self, tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
         """Gives tensors as one process would hold them, to the first rank. All must ask.

@@ -88,7 +88,7 @@ class Trainer:
         self._directory = directory
         places = settings.places
         self._source = Activations(model, sequences, places, settings.batch, settings.seed, stored)
-        self._run = {
+        self._run: dict[str, Any] = {
             "settings": settings.as_json(),
             "model": model.fingerprint,
             "tokens": fingerprint_of(sequences),
