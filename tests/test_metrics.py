@@ -11,6 +11,7 @@ from extraction import model_of
 from tiny_dictionaries import write_transcoders
 from tiny_saes import N_FEATURES, tiny_clt, tiny_sae
 
+from circuits.dictionaries import rows as rows_room
 from circuits.dictionaries.activations import ReLU
 from circuits.dictionaries.coders import CoderLayer, Coders, CoderSettings, InputNorm
 from circuits.dictionaries.load import load_dictionary
@@ -118,7 +119,8 @@ def test_clts_by_the_literal_formula(monkeypatch) -> None:
 
 def assert_literal(model, dictionary: Coders, monkeypatch) -> None:
     some = sequences()
-    # blocks that do not divide the tokens, in the capture and in the encoder
+    # blocks that divide neither tokens nor features: in the capture, in the encoder, in the matrices
+    monkeypatch.setattr(rows_room, "BLOCK_BYTES", 7 * model.width * 8)
     monkeypatch.setattr(metrics, "CAPTURED_BYTES", 2 * model.n_layers * 9 * model.width * 8 * 5)
     monkeypatch.setattr(reconstruct, "ENCODED_AT_ONCE", 7 * N_FEATURES)
     expected = literal(model, dictionary, some)
