@@ -24,7 +24,7 @@ from circuits.training import duplicates as duplicates_room
 from circuits.training import replace as replace_room
 from circuits.training.duplicates import duplicates, nearest
 from circuits.training.evaluate import evaluate
-from circuits.training.replace import ablations, nats, stand_ins
+from circuits.training.replace import Losses, ablations, nats, stand_ins
 
 LAYERS = (0, 1, 2)
 
@@ -88,6 +88,12 @@ def test_the_same_text_twice_changes_no_loss() -> None:
     one, two = (evaluate(model, tiny_clt(model), some) for some in (sequences(), twice(sequences())))
     assert two.losses.to_dict() == pytest.approx(one.losses.to_dict(), rel=1e-6)
     assert two.tokens == 2 * one.tokens
+
+
+def test_the_share_recovered() -> None:
+    losses = Losses(own=2.0, replaced=3.0, zero=7.0, mean=4.0)
+    assert (losses.recovered, losses.recovered_of_mean) == (0.8, 0.5)
+    assert math.isnan(Losses(2.0, 3.0, 2.0, 4.0).recovered)
 
 
 def clt_hooks(model, clt: Coders, chosen) -> list:
