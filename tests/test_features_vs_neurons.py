@@ -73,7 +73,7 @@ def test_a_perfect_and_a_deaf_unit_score_as_they_must():
     part = labelled([0] * 10 + [1] * 20 + [2] * 40)
     perfect = np.where(part.positive, 2.0, 0.5).astype(np.float32)
     found = load("scores").score(perfect, part, 2.0)
-    assert (found.auc.value, found.precision.value, found.recall.value) == (1.0, 1.0, pytest.approx(1.0))
+    assert (found.auc.value, found.precision.value, found.recall.value) == pytest.approx((1.0, 1.0, 1.0))
     assert found.kinds == [1.0, 1.0]
     assert found.bins[7] == 1.0
     assert found.bins[1] == 0.0
