@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
 import typer
 from rich.console import Group, RenderableType
 
@@ -174,6 +173,8 @@ class Asked:
 
     def rows(self, held: Held) -> list[dict[str, Any]]:
         """Gives the features: by search score, else named concepts first, by how well they held."""
+        import polars as pl
+
         table = held.cards.table.select("layer", "feature", "frequency", "label", "labels", "promoted")
         if self.search is not None:
             from circuits.cards.search import search
@@ -192,6 +193,8 @@ class Asked:
 
     def table(self, rows: list[dict[str, Any]], held: Held) -> RenderableType:
         """Gives the list for the terminal."""
+        import polars as pl
+
         from circuits.query.answer import table_text
 
         cards, limits = held.cards, held.cards.meta["limits"]["text"]
