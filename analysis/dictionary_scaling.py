@@ -33,12 +33,13 @@ from dictionary_scaling_ours import GROUP, SMALL, Mode, quality, speed  # type: 
 from scaling import REPORTS, machine  # type: ignore[import-not-found]
 
 from circuits.models.load import load_model
+from circuits.models.sites import Place
 from circuits.training.activations import Activations
 from circuits.training.coder import Scaling
 from circuits.training.tokens import load_sequences
 
 HERE = Path(__file__).parent
-PLACE = (1, "block_out")
+PLACE: Place = (1, "block_out")
 EXPANSIONS = (8, 32, 100)
 Row = dict[str, Any]
 FULL: Row = {"width": 256, "k": 32, "batch": 4096, "repeats": 5, "seconds": 40, "tokens": 400_000}

@@ -72,9 +72,9 @@ def _seconds(step: Step, x: Tensor) -> float:
 
 
 def sae_lens(width: int, features: int, k: int) -> Peer:
-    from sae_lens.config import SAETrainerConfig
-    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
-    from sae_lens.training.sae_trainer import SAETrainer
+    from sae_lens.config import SAETrainerConfig  # type: ignore[import-not-found]
+    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig  # type: ignore[import-not-found]
+    from sae_lens.training.sae_trainer import SAETrainer  # type: ignore[import-not-found]
 
     sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=width, d_sae=features, k=k, device="cpu"))
     config = SAETrainerConfig(total_training_samples=10**9, train_batch_size_samples=4096, lr_end=3e-4)
@@ -88,7 +88,7 @@ def sae_lens(width: int, features: int, k: int) -> Peer:
 
 
 def dictionary_learning(width: int, features: int, k: int) -> Peer:
-    from dictionary_learning.trainers.top_k import TopKTrainer
+    from dictionary_learning.trainers.top_k import TopKTrainer  # type: ignore[import-not-found]
 
     trainer = TopKTrainer(
         steps=10**6, activation_dim=width, dict_size=features, k=k, layer=0, lm_name="", warmup_steps=1,
@@ -99,8 +99,8 @@ def dictionary_learning(width: int, features: int, k: int) -> Peer:
 
 
 def sparsify(width: int, features: int, k: int) -> Peer:
-    from sparsify import SparseCoder, SparseCoderConfig
-    from sparsify.sign_sgd import SignSGD
+    from sparsify import SparseCoder, SparseCoderConfig  # type: ignore[import-not-found]
+    from sparsify.sign_sgd import SignSGD  # type: ignore[import-not-found]
 
     sae = SparseCoder(width, SparseCoderConfig(num_latents=features, k=k))
     optimiser = SignSGD(sae.parameters(), lr=5e-3 / (features / 2**14) ** 0.5)

@@ -179,13 +179,10 @@ def train(
         check(loaded, asked)
         sequences = load_sequences(text, loaded, length).mixed()
         learned, held = hold_out(sequences, asked.batch)
-        stored = None
-        if buffer is not None:
-            stored = fill(buffer, loaded, sequences, asked.places, buffer_type, tell)
+        stored = None if buffer is None else fill(buffer, loaded, sequences, asked.places, buffer_type, tell)
         place = out.with_name(f"{out.name}.training")
         trainer = training.open_trainer(loaded, learned, asked, place, stored, overwrite=overwrite)
         training.run_trainer(trainer, output, tell)
-        trainer.dictionary()  # of which other processes may hold parts
         if training.follows():
             return
         fits = training.measure(trainer, held, tell)

@@ -156,6 +156,7 @@ def run_trainer(trainer: Trainer, output: Output, tell: Teller) -> None:
         tell("Training", progress.step, progress.steps, how)
 
     trainer.train(listen)
+    trainer.dictionary()  # gathered while all processes that hold parts of it are here
 
 
 def measure(trainer: Trainer, held: Sequences, tell: Teller) -> dict[int, Fit]:
