@@ -39,6 +39,9 @@ whose gate is held).
 """
 GATES: Final[tuple[str, ...]] = get_args(GateName)
 
+PROVISIONAL: Final = "→ "
+"""How a label begins that lists the tokens a feature promotes; one without was tested, or given by hand."""
+
 Index = Literal["Moebius", "Co-Moebius", "SII", "k-SII", "STII", "FSII", "BII", "CHII"]
 
 NODE_SCHEMA: Final = pl.Schema(

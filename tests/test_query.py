@@ -191,6 +191,21 @@ def test_the_finding_tells_numbers_of_the_tables() -> None:
     assert f'" Mary" ({best["influence"]:.0%})' in text
 
 
+def test_the_finding_gathers_features_by_tested_labels() -> None:
+    graph = sample_graph()
+    order = why(graph).tables["features"]["node"].to_list()
+    labels = dict.fromkeys(order, '→ " of", " in"') | {
+        order[4]: "say names", order[1]: "say names", order[2]: "names",
+    }  # fmt: skip
+    told = [labels.get(node) for node in graph.nodes["node"]]
+    text = " ".join(why(graph.with_nodes(label=pl.Series(told))).finding)
+    one, two, three = (order[i].split("@")[0] for i in (1, 4, 2))
+    assert f"could be tested: say names ({one}, {two}); names ({three})." in text
+    untested = [None if label is None else '→ " of"' for label in told]
+    bare = graph.with_nodes(label=pl.Series(untested, dtype=pl.String))
+    assert "could be tested" not in " ".join(why(bare).finding)
+
+
 def test_an_answer_prints_and_is_one_json_document() -> None:
     answer = why(sample_graph(), "logit:Mary", top=3)
     document = json.loads(json.dumps(answer.to_dict(), allow_nan=False))

@@ -224,9 +224,11 @@ class Asked:
 
 
 def _row(row: dict[str, Any], held: Held) -> dict[str, Any]:
+    from circuits.schema import PROVISIONAL  # and with it polars
+
     best = row["labels"][0] if row["labels"] else {}
     spell = held.cards.strings
-    provisional = "→ " + ", ".join(quoted(spell[token]) for token in row["promoted"][:3])
+    provisional = PROVISIONAL + ", ".join(quoted(spell[token]) for token in row["promoted"][:3])
     told = held.told.get((row["layer"], row["feature"]))
     return {
         "name": f"{row['layer']}/{row['feature']}",

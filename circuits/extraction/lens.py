@@ -14,7 +14,7 @@ from circuits.dictionaries.base import AbstractDictionary
 from circuits.extraction.fold import Frame, norm_frame
 from circuits.extraction.targets import quoted
 from circuits.models.base import Model
-from circuits.schema import feature_name
+from circuits.schema import PROVISIONAL, feature_name
 from circuits.trace import Trace
 
 TOKENS = 3
@@ -72,7 +72,7 @@ def promoted(
     for start in range(0, len(directions), _BLOCK):
         scores = lens_scores(model, directions[start : start + _BLOCK])
         best = torch.topk(scores, TOKENS, dim=1).indices.tolist()
-        labels += ["→ " + ", ".join(map(spelt, tokens)) for tokens in best]
+        labels += [PROVISIONAL + ", ".join(map(spelt, tokens)) for tokens in best]
         if step is not None:
             step(min(start + _BLOCK, len(directions)), len(directions))
     return labels

@@ -10,6 +10,7 @@ from circuits.query.paths import Path
 from circuits.query.subject import Subject
 from circuits.query.tables import REMAINDER, path_text
 from circuits.query.text import listing, percent, plain, signed
+from circuits.schema import PROVISIONAL
 
 TRUST = "How far to trust this"
 """The beginning of the last sentence."""
@@ -25,6 +26,7 @@ def sentences(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: Seque
         _against(subject),
         _sum(subject, tables["totals"]),
         _features(subject, tables["features"]),
+        _meanings(tables["features"]),
         _words(tables["words"]),
         _path(subject, paths),
         _trust(tables["ends"]),
@@ -97,6 +99,18 @@ def _features(subject: Subject, features: pl.DataFrame) -> str:
         "Over all paths, direct and indirect, the"
         f" feature{'' if len(rows) == 1 else 's'} that most influence flows through {verb} {listed}."
     )
+
+
+def _meanings(features: pl.DataFrame) -> str:
+    """Gives what the influential features stand for, in the order of their influence, where labels held."""
+    stand: dict[str, list[str]] = {}
+    for node, label in features.select("node", "label").iter_rows():
+        if label and not label.startswith(PROVISIONAL):
+            stand.setdefault(label, []).append(node.rpartition("@")[0])
+    if len(stand) < 2:
+        return ""
+    listed = "; ".join(f"{label} ({', '.join(dict.fromkeys(names))})" for label, names in stand.items())
+    return f"What these and the next stand for, where a label could be tested: {listed}."
 
 
 def _words(words: pl.DataFrame) -> str:
