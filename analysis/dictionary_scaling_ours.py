@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits.training.coder import Weights, initial, outputs, project, renormalise, step
+from circuits.training.coder import Weights, encode, initial, outputs, project, renormalise, step
 from circuits.training.growth import grow
-from circuits.training.kernels import encode_top_k
 from circuits.training.routed import fit_router
 from circuits.training.settings import Training
 
@@ -90,7 +89,7 @@ def speed(mode: Mode, asked: dict[str, Any]) -> dict[str, Any]:
     found = {"mode": mode.name, "expansion": mode.expansion, "tokens_per_core_second": batch / seconds}
     if mode.name == "routed":
         return found
-    chosen = _median(lambda: encode_top_k(x, w.encoder, w.encoder_bias, asked["k"]), asked["repeats"])
+    chosen = _median(lambda: encode(w, x, run.settings), asked["repeats"])
     limit = _median(product, asked["repeats"])
     return {**found, "limit": batch / limit, "share_of_limit": limit / seconds, "selecting": chosen / seconds}
 

@@ -305,7 +305,7 @@ def _told(w: Weights, error: float, y: Float[Tensor, "n d"], active: Sparse, run
 def project(w: Weights) -> None:
     """Takes out of the decoder's gradient what would change the rows' norms (Bricken et al. 2023)."""
     assert w.decoder.grad is not None
-    along = (w.decoder.grad * w.decoder).sum(dim=1, keepdim=True)
+    along = torch.linalg.vecdot(w.decoder.grad, w.decoder)[:, None]
     w.decoder.grad.addcmul_(along, w.decoder, value=-1)
 
 
