@@ -61,6 +61,7 @@ def _areas(axes: Any, results: Row) -> None:
     titles = ("area under the ROC curve", "precision at half of the maximum", "recall at half of the maximum")
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title, fontsize=10)
+        ax.set_xlim(0.3 if "area" in title else -0.03, 1.03)
         ax.axvline(0.0 if "recall" in title else 0.5, color="#cccccc", linewidth=0.8, zorder=0)
         for place in places[:-1]:
             ax.axhline(place - 0.5, color="#eeeeee", linewidth=0.8, zorder=0)
