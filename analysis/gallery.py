@@ -1,4 +1,4 @@
-"""Makes the gallery a newcomer looks at first: pictures and pages of three questions, in `reports/`.
+"""Makes the gallery a newcomer looks at first: pictures and pages of four questions, in `reports/`.
 
 python analysis/gallery.py
 """
@@ -11,11 +11,15 @@ import tempfile
 from pathlib import Path
 
 REPORTS = Path(__file__).resolve().parent.parent / "reports"
+TOY = ["--model", "toy", "--dictionary", "toy"]
+NEURONS = ["--model", "smollm2", "--dictionary", "neurons"]
 PROMPTS = {
-    "france": ["The capital of France is"],
-    "ioi": ["When Mary and John went to the store, John gave a drink to"],
+    "dallas": ["The capital of the state containing Dallas is", *TOY],
+    "france": ["The capital of France is", *NEURONS],
+    "ioi": ["When Mary and John went to the store, John gave a drink to", *NEURONS],
     "mary-over-john": [
         "When Mary and John went to the store, John gave a drink to",
+        *NEURONS,
         "--target",
         " Mary",
         "--over",
@@ -30,7 +34,7 @@ def main() -> None:
         here = Path(temporary)  # runs are named relative to it, as a reader would name theirs
         for name, prompt in PROMPTS.items():
             run = f"run/{name}"
-            circuits(here, "attribute", *prompt, "--model", "smollm2", "--dictionary", "neurons", "-o", run)
+            circuits(here, "attribute", *prompt, "-o", run)
             (REPORTS / f"{name}.txt").write_text(circuits(here, "why", run))
             circuits(here, "plot", run, "-o", str(REPORTS / f"{name}.svg"), "--overwrite")
             circuits(here, "report", run, "-o", str(REPORTS / f"{name}.html"), "--overwrite")
