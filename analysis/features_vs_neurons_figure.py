@@ -21,7 +21,8 @@ SHOWN: Final = ("scripture", "DNA", "CAPITALS", "US state names")
 def figure(results: Row) -> Figure:
     """Gives the figure of everything that was compared."""
     drawn = Figure(figsize=(12, 14.5), layout="constrained")
-    top, middle, maps, bottom = drawn.subfigures(4, 1, height_ratios=(5.2, 2.7, 5.6, 2.9))
+    parts: Any = drawn.subfigures(4, 1, height_ratios=(5.2, 2.7, 5.6, 2.9))  # typed as if it were one
+    top, middle, maps, bottom = parts
     _areas(top.subplots(1, 3, sharey=True), results)
     _specificity(middle.subplots(1, len(SHOWN), sharey=True), results)
     _matrices(maps, results)

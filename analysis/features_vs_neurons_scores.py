@@ -137,7 +137,9 @@ def _interval(numbers: Float[np.ndarray, "b"]) -> Interval:
 def _balanced(labelled: Labelled, weight: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     """Gives weights with which every kind weighs what it weighs in `labelled`."""
     should = np.bincount(labelled.kind, labelled.weight)
-    return weight * (should / np.bincount(labelled.kind, weight))[labelled.kind]
+    share: Float[np.ndarray, "k"] = should / np.bincount(labelled.kind, weight)
+    balanced: Float[np.ndarray, "n"] = weight * share[labelled.kind]
+    return balanced
 
 
 def _three(
