@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import circuits
-from circuits.bundled import bundled
+from circuits.bundled import TOY_DICTIONARIES, bundled
 from circuits.errors import NotFound
 
 DATA = Path(__file__).parent.parent / "data"
@@ -65,10 +65,26 @@ def test_the_card_tells_what_was_measured() -> None:
             assert f"{found['right']} of {found['asked']}" in card
     for domain, found in metrics["nats per token"].items():
         assert f"| {found['model']:.2f} | {found['bigram']:.2f} | {found['unigram']:.2f} |" in card, domain
-    for layer, found in metrics["transcoders"]["layers"].items():
-        assert f"| {layer} | {found['FVU']:.3f} | {found['L0']:.1f} | {found['dead']:.1%} |" in card
+    for name in ("transcoders", "clt"):
+        for layer, found in metrics[name]["layers"].items():
+            assert f"| {layer} | {found['FVU']:.3f} | {found['L0']:.1f} | {found['dead']:.1%} |" in card
+    for name in ("sae-8x", "sae-32x", "sae-100x"):
+        (found,) = metrics[name]["layers"].values()
+        assert f"| `toy-{name}` | {metrics[name]['features']:,} | {found['FVU']:.3f} |" in card
+
+
+def test_composed_answers_hold_for_cities_never_seen_composed() -> None:
+    metrics = json.loads((bundled("toy/model") / "metrics.json").read_text())
     shares = [v["share"] for k, v in metrics["accuracy"].items() if "capital, unseen city" in k]
     assert min(shares) >= 0.9
+
+
+def test_every_bundled_dictionary_opens_and_all_fit_into_25_mb() -> None:
+    model = circuits.load_model("toy")
+    widths = {name: circuits.load_dictionary(name, model).n_features for name in TOY_DICTIONARIES}
+    assert [widths[f"toy-sae-{times}x"] // model.width for times in (8, 32, 100)] == [8, 32, 100]
+    assert widths["toy"] == 2048
+    assert sum(file.stat().st_size for file in bundled("toy").rglob("*") if file.is_file()) <= 25e6
 
 
 def test_what_is_held_out_is_never_composed(geography) -> None:
