@@ -132,7 +132,7 @@ def test_too_little_text_is_refused(tmp_path: Path, capsys) -> None:
 def test_another_models_dictionary_is_refused(text: Path, tmp_path: Path, capsys) -> None:
     place = write_transcoders(tmp_path / "set", tiny_model("llama"), "relu")
     assert run(["evaluate", str(place), *asked(text, "-q")[2:]]) == 4
-    assert "has width 32, but model has width 192" in capsys.readouterr().err
+    assert "has width 32, but toy has width 192" in capsys.readouterr().err
     config = (place / "config.yaml").read_text()
     (place / "config.yaml").write_text(config.replace("mlp.hook_in", "attn.hook_q"))
     assert run(["evaluate", str(place), *asked(text, "-q")[2:]]) != 0
