@@ -41,6 +41,12 @@ from circuits.training.tokens import load_sequences
 HERE = Path(__file__).parent
 PLACE: Place = (1, "block_out")
 EXPANSIONS = (8, 32, 100)
+STYLES: dict[str, dict[str, str]] = {  # of Okabe and Ito's colours
+    "dense": {"marker": "o", "color": "#0072B2"},
+    "routed": {"marker": "s", "color": "#D55E00"},
+    "grown": {"marker": "D", "color": "#009E73"},
+    "dense, bfloat16": {"marker": "^", "color": "#56B4E9"},
+}
 Row = dict[str, Any]
 FULL: Row = {"width": 256, "k": 32, "batch": 4096, "repeats": 5, "seconds": 40, "tokens": 400_000}
 QUICK: Row = {**FULL, "repeats": 1, "seconds": 4, "tokens": 60_000}
@@ -211,9 +217,10 @@ def draw(results: Row, path: Path) -> None:
     ):
         for name in dict.fromkeys(row["mode"] for row in rows):
             own = [row for row in rows if row["mode"] == name]
-            axis.plot([r["expansion"] for r in own], [r[key] for r in own], marker="o", label=name)
-        for row in results["peers"]:
-            axis.plot([EXPANSIONS[-1]], [row[key]], marker="x", linestyle="none", label=row["name"])
+            axis.plot([r["expansion"] for r in own], [r[key] for r in own], label=name, **STYLES[name])
+        for row, marker in zip(results["peers"], "xP*", strict=False):
+            style = {"marker": marker, "color": "#555555", "linestyle": "none"}
+            axis.plot([EXPANSIONS[-1]], [row[key]], label=row["name"], **style)
         axis.set(xscale="log", yscale="log", xlabel="features ÷ width")
         axis.set_xticks(EXPANSIONS, [str(e) for e in EXPANSIONS])
     limits = [row for row in results["speed"] if row["mode"] == "dense"]
@@ -224,7 +231,7 @@ def draw(results: Row, path: Path) -> None:
     right.set_title(f"held-out variance unexplained, {results['asked']['seconds']} CPU seconds")
     left.legend(fontsize=7)
     right.legend(fontsize=7)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":
