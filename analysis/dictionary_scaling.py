@@ -119,33 +119,11 @@ def peer(one: str, work: Path, asked: Row, width: int) -> Row:
 
 def page(results: Row) -> str:
     """Gives the measurements as Markdown."""
-    host, asked = results["machine"], results["asked"]
-    most = EXPANSIONS[-1]
-    fast = {(row["mode"], row["expansion"]): row for row in results["speed"]}
-    good = {(row["mode"], row["expansion"]): row for row in results["quality"]}
-    dense, routed = fast["dense", most], fast["routed", most]
-    slower = fast["routed", EXPANSIONS[0]]["tokens_per_core_second"] / routed["tokens_per_core_second"]
+    host = results["machine"]
     setting = (
         f"`python analysis/dictionary_scaling.py CORPUS{results['options']}` on {host['cpu']}, one thread of"
         f" {host['cores']} cores, {host['date']}; load average {host['load_before']:.2f} before,"
         f" {host['load_after']:.2f} after. torch {torch.__version__}. CPU seconds."
-    )
-    steps = (
-        f"Width {asked['width']}, top-{asked['k']}, {asked['batch']:,} random tokens a step, medians of"
-        f" {asked['repeats']} (peers {min(3, asked['repeats'])}). The limit is the float32 product of tokens"
-        " and encoder alone."
-    )
-    left = (
-        f"Stream after block {PLACE[0]} of the bundled model, width {results['width']}, top-{asked['k']},"
-        f" {asked['batch']:,} tokens a step; Σ|x - x̂|² / Σ|x - mean|² over {results['held_out']:,} tokens of"
-        " held-out text. Peers with their own defaults and without warm-up."
-    )
-    router = (
-        f"Routed: groups of {GROUP} times the width, of which a token searches one. What is saved and"
-        " published is the routed dictionary itself; only our own layout can say it. Read as a plain top-k"
-        " over all its features, as another library would, the one of"
-        f" {most} times the width leaves {good['routed', most]['fvu_without_router']:.3g}: the router is part"
-        " of it."
     )
     lines = [
         "# Dictionaries up to 100 times the width",
@@ -154,6 +132,24 @@ def page(results: Row) -> str:
         "",
         "![Tokens a second and variance unexplained against expansion](dictionary_scaling.svg)",
         "",
+        *_speed_lines(results),
+        "",
+        *_quality_lines(results),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _speed_lines(results: Row) -> list[str]:
+    asked, most = results["asked"], EXPANSIONS[-1]
+    fast = {(row["mode"], row["expansion"]): row for row in results["speed"]}
+    dense, routed = fast["dense", most], fast["routed", most]
+    slower = fast["routed", EXPANSIONS[0]]["tokens_per_core_second"] / routed["tokens_per_core_second"]
+    steps = (
+        f"Width {asked['width']}, top-{asked['k']}, {asked['batch']:,} random tokens a step, medians of"
+        f" {asked['repeats']} (peers {min(3, asked['repeats'])}). The limit is the float32 product of tokens"
+        " and encoder alone."
+    )
+    lines = [
         "## A step's speed",
         "",
         steps,
@@ -169,10 +165,27 @@ def page(results: Row) -> str:
         share = f"{row['tokens_per_core_second'] / dense['limit']:.0%}"
         name = f"{row['name']} {row['version']}"
         lines.append(_line(name, most, row["tokens_per_core_second"], share, dense["tokens_per_core_second"]))
-    lines += [
-        "",
-        f"Routed, {most} times the width takes {slower:.2f}× as long a token as {EXPANSIONS[0]} times.",
-        "",
+    last = f"Routed, {most} times the width takes {slower:.2f}× as long a token as {EXPANSIONS[0]} times."
+    return [*lines, "", last]
+
+
+def _quality_lines(results: Row) -> list[str]:
+    asked, most = results["asked"], EXPANSIONS[-1]
+    good = {(row["mode"], row["expansion"]): row for row in results["quality"]}
+    left = (
+        f"Stream after block {PLACE[0]} of the bundled model, width {results['width']}, top-{asked['k']},"
+        f" {asked['batch']:,} tokens a step; Σ|x - x̂|² / Σ|x - mean|² over {results['held_out']:,} tokens of"
+        " held-out text. Peers with their own defaults and without warm-up."
+    )
+    router = (
+        f"Routed: groups of {GROUP} times the width, of which a token searches one. What is saved and"
+        " published is the routed dictionary itself; only our own layout can say it. Read as a plain top-k"
+        " over all its features, as another library would, the one of"
+        f" {most} times the width leaves {good['routed', most]['fvu_without_router']:.3g}: the router is part"
+        " of it."
+    )
+    own = [(r["mode"], r["expansion"], r) for r in results["quality"]]
+    return [
         f"## What is left unexplained after {asked['seconds']} CPU seconds",
         "",
         left,
@@ -180,16 +193,14 @@ def page(results: Row) -> str:
         "| | expansion | FVU | tokens seen |",
         "|---|---|---|---|",
         *(
-            f"| {r['mode']} | {r['expansion']} | {r['fvu']:.4f} | {r['tokens']:,} |"
-            for r in results["quality"]
+            f"| {name} | {times} | {r['fvu']:.4f} | {r['tokens']:,} |"
+            for name, times, r in (*own, *((r["name"], most, r) for r in results["peers"]))
         ),
-        *(f"| {r['name']} | {most} | {r['fvu']:.4f} | {r['tokens']:,} |" for r in results["peers"]),
         "",
-        _verdict(good[("grown", most)]["fvu"], good[("dense", most)]["fvu"], good),
+        _verdict(good["grown", most]["fvu"], good["dense", most]["fvu"], good),
         "",
         router,
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _line(name: str, expansion: int, rate: float, share: str, dense: float) -> str:
