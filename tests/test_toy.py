@@ -81,7 +81,9 @@ def test_composed_answers_hold_for_cities_never_seen_composed() -> None:
 
 def test_every_bundled_dictionary_opens_and_all_fit_into_25_mb() -> None:
     model = circuits.load_model("toy")
-    widths = {name: circuits.load_dictionary(name, model).n_features for name in TOY_DICTIONARIES}
+    held = {name: circuits.load_dictionary(name, model) for name in TOY_DICTIONARIES}
+    assert [dictionary.spec for dictionary in held.values()] == list(TOY_DICTIONARIES)  # not where it lies
+    widths = {name: dictionary.n_features for name, dictionary in held.items()}
     assert [widths[f"toy-sae-{times}x"] // model.width for times in (8, 32, 100)] == [8, 32, 100]
     assert widths["toy"] == 2048
     assert sum(file.stat().st_size for file in bundled("toy").rglob("*") if file.is_file()) <= 25e6

@@ -81,6 +81,9 @@ def load_dictionary(spec: str, model: Model) -> AbstractDictionary:
     with reading() as read:
         found = [layout.load(part, model, hints) for layout, part in _parts(path)]
     dictionary = found[0] if len(found) == 1 else _join(found, spec)
+    if spec in TOY_DICTIONARIES or hub.is_named(spec):  # where it lies on this machine is nobody's business
+        coders = [dictionary.coder(layer) for layer in dictionary.layers]
+        dictionary = Coders(coders, replace(dictionary.settings, spec=spec))
     dictionary.check(model)
     dictionary.loaded = read
     return dictionary
