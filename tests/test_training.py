@@ -199,8 +199,12 @@ def test_an_interrupt_within_a_step_waits_for_its_end(tmp_path, monkeypatch) -> 
             os.kill(os.getpid(), signal.SIGINT)  # weights are changed, the step is not counted yet
 
     monkeypatch.setattr(part._optimiser, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        part.train()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            part.train()
+    finally:
+        signal.signal(signal.SIGINT, before)
     again = Trainer(model, sequences(), SMALL, tmp_path)
     assert again.done == 4
     again.train()
