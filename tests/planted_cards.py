@@ -90,9 +90,10 @@ def cards(
     monkeypatch.setattr(describing, "promote", promote)
     anatomy = SimpleNamespace(unembedding=np.zeros((len(WORDS), 1)))
     model = SimpleNamespace(anatomy=anatomy, decode=WORDS.__getitem__, name="m", spec="m", fingerprint="f")
-    dictionary = SimpleNamespace(
-        layers=(3,), n_features=len(PLANTED), kind="transcoder", spec="d", fingerprint="d1",
-        read_site="mlp_in", write_site="mlp_out",
-    )  # fmt: skip
+    record = {
+        "kind": "transcoder", "spec": "d", "fingerprint": "d1", "n_features": len(PLANTED), "layers": [3],
+        "read_site": "mlp_in", "write_site": "mlp_out",
+    }  # fmt: skip
+    dictionary = SimpleNamespace(layers=(3,), n_features=len(PLANTED), record=lambda: record)
     made = describing.describe(model, dictionary, whole, changes.get("concepts", CONCEPTS), how)
     return made, ordered, dense

@@ -161,15 +161,7 @@ def promote(model: Model, dictionary: AbstractDictionary, layer: int) -> Logits:
 def _meta(model: Model, dictionary: AbstractDictionary, how: Describing) -> dict[str, object]:
     return {
         "model": {"name": model.name, "spec": model.spec, "fingerprint": model.fingerprint},
-        "dictionary": {
-            "kind": dictionary.kind,
-            "spec": dictionary.spec,
-            "fingerprint": dictionary.fingerprint,
-            "n_features": dictionary.n_features,
-            "layers": list(dictionary.layers),
-            "read_site": dictionary.read_site,
-            "write_site": dictionary.write_site,
-        },
+        "dictionary": dictionary.record(),
         "settings": asdict(how),
         "limits": {**asdict(how.limits), "text": str(how.limits)},
         "tested": TESTED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -111,6 +111,18 @@ class AbstractDictionary(abc.ABC):
     write_site: WriteSite
     fingerprint: str
     loaded: Reading
+
+    def record(self) -> dict[str, Any]:
+        """Gives what tells this dictionary from others, as runs and cards record it: JSON-compatible."""
+        return {
+            "kind": self.kind,
+            "spec": self.spec,
+            "fingerprint": self.fingerprint,
+            "n_features": self.n_features,
+            "layers": list(self.layers),
+            "read_site": self.read_site,
+            "write_site": self.write_site,
+        }
 
     @abc.abstractmethod
     def encode(self, layer: int, x: Float[Tensor, "n d"]) -> Encoding:

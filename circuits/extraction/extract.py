@@ -281,15 +281,7 @@ def _meta(frozen: Frozen, aims: Sequence[Aim], settings: Extraction, table: Tabl
             "fingerprint": model.fingerprint,
             "architecture": model.anatomy.architecture,
         },
-        "dictionary": {
-            "kind": dictionary.kind,
-            "spec": dictionary.spec,
-            "fingerprint": dictionary.fingerprint,
-            "n_features": dictionary.n_features,
-            "layers": list(dictionary.layers),
-            "read_site": dictionary.read_site,
-            "write_site": dictionary.write_site,
-        },
+        "dictionary": dictionary.record(),
         "targets": [
             {
                 "name": aim.name,
