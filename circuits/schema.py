@@ -14,6 +14,15 @@ A **node name** is the only identity a node has, in memory, on disk and on the c
 ``rest``           the incoming edges too small to be kept, summed
 ``logit:Austin``   a target: a logit, a difference of logits, any weighting of logits
 =================  ==================================================================
+
+Interactions also speak of what is no node:
+
+====================  ===============================================================
+``head:5.3@7,4``      head 3 of layer 5, from query position 7 to key position 4
+``head:5.3``          the same head at all positions
+``score:5.3@7,4``     its attention score there, before softmax
+``odds:5.3@7,4-2``    the difference of two scores: the log-odds of keys 4 and 2
+====================  ===============================================================
 """
 
 from __future__ import annotations
@@ -72,15 +81,19 @@ HYPEREDGE_SCHEMA: Final = pl.Schema(
         "target": pl.String(),
         "order": pl.Int32(),
         "index": pl.String(),
-        "weight": pl.Float64(),
-        "low": pl.Float64(),
+        "weight": pl.Float64(),  # the interaction, by its index
+        "low": pl.Float64(),  # interval, or bound of the error, around the weight
         "high": pl.Float64(),
-        "gate": pl.String(),
-        "channel": pl.String(),
+        "effect": pl.Float64(),  # worth with all on, less the worth without the members; null if unknown
+        "gate": pl.String(),  # and, or, inhibit, xor, additive, other: by the truth table of the members
+        "channel": pl.String(),  # mlp, qk, output
+        "via": pl.String(),  # the node or head through which this share of it runs; null: the whole of it
+        "engine": pl.String(),  # how it was computed, with what settings
         "estimated": pl.Boolean(),
         "evaluations": pl.Int64(),
     }
 )
+"""Rows whose `via` is not null are shares of the row with the same members, target and index."""
 
 _FEATURE = re.compile(r"^(\d+)/(\d+)@(\d+)$")
 

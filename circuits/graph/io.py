@@ -29,6 +29,7 @@ from circuits.trace_io import load_trace, save_trace
 MANIFEST: Final = "manifest.json"
 TRACE: Final = "trace.safetensors"
 TABLES: Final = ("nodes", "edges", "hyperedges")
+ADDED: Final = ("effect", "via", "engine")
 ROW_GROUP: Final = 131_072  # edges of one target are read without the other row groups
 
 
@@ -155,7 +156,14 @@ def _check_files(where: Path, manifest: Mapping[str, Any], *, only: str | None =
 
 
 def _typed(table: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
-    """Gives the table with the schema's types, for files that another program wrote without Enums."""
+    """Gives the table with the schema's types, for files that another program wrote without Enums.
+
+    Hyperedge columns that came later than version 1's first runs are null where they are missing.
+    """
+    later = {name: pl.lit(None) for name in ADDED if name in schema and name not in table.columns}
+    table = table.with_columns(**later)
+    if later:
+        table = table.select(*schema)
     return table.cast({name: kind for name, kind in schema.items() if name in table.columns})
 
 
