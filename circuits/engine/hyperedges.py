@@ -41,7 +41,7 @@ def hyperedge_table(columns: Mapping[str, Sequence[Any] | Any]) -> pl.DataFrame:
     missing = {
         n: v if isinstance(v, pl.Expr) else pl.lit(v) for n, v in _DEFAULTS.items() if n not in columns
     }
-    return frame.with_columns(**missing).select(*HYPEREDGE_SCHEMA).cast(dict(HYPEREDGE_SCHEMA))
+    return frame.with_columns(**missing).select(*HYPEREDGE_SCHEMA).cast(HYPEREDGE_SCHEMA)
 
 
 def named(frame: pl.DataFrame) -> pl.DataFrame:
