@@ -38,13 +38,14 @@ def batched_interactions(
         ([[2.5, 3.5], [1.5, 1.5]], [[3.0], [3.0]])
     """
     check_order(index, order, players_of(worths.shape[1:]))
-    return _compiled(jnp.asarray(worths, jnp.result_type(float)), index, order)
+    table = jnp.asarray(worths, jnp.result_type(float))
+    found: tuple[Array, ...] = _compiled(table, index, order)
+    return found
 
 
 @partial(jax.jit, static_argnames=("index", "order"))
 def _compiled(worths: Float[Array, "games S"], index: str, order: int) -> tuple[Array, ...]:
-    found: tuple[Array, ...] = jax.vmap(partial(_one, index=index, order=order))(worths)
-    return found
+    return jax.vmap(partial(_one, index=index, order=order))(worths)
 
 
 def _one(table: Float[Array, "S"], index: str, order: int) -> tuple[Array, ...]:
