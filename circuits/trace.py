@@ -29,15 +29,25 @@ and their constant *are* the stream then; what came from below passes only throu
     x(l, p)   = mlp.read_scale[l,p] · (mid(l, p) + through(l, p))
     r(l+1, p) = mlp.constant[l,p] + error[l,p] + mlp.write_scale[l,p] · Σ_i a_i w_i,l
 
+Where the trace holds them, attention scores (before a softcap, if any) are bilinear in the stream below::
+
+    x(l, p)           = attention.read_scale[l,p] · r(l, p)
+    query(l, h, q)    = turn(angle[l,q]) query_scale[l,h,q] · (query[l,h] x(l, q) + query_bias[l,h])
+    key(l, g, k)      = turn(angle[l,k]) key_scale[l,g,k] · (key[l,g] x(l, k) + key_bias[l,g])
+    score(l, h, q, k) = factor[l] · query(l, h, q) · key(l, g, k)                         g = ⌊h K / H⌋
+
+turn(angle) turns each pair (j, j + P) of the first 2P of Q dimensions: (x, y) becomes
+(x cos − y sin, y cos + x sin). Architectures whose pairs lie otherwise permute their rows.
+
 L is what the per-layer keys say; where there are none, one more than the highest layer a feature or a
 write names. Features at i sit at layer l and position p; w_i,l is what a feature of layer l, or of an earlier
 layer, writes into the MLP output of layer l at its own position.
 
 Keys of the file
 ----------------
-F features, T targets, H heads, K value groups (H a multiple of K), R head width, V vectors, E and W
-read and write terms, U held MLPs of M neurons in C parts. Floats are float32 or float64, all of one
-kind; integers are int32 (int64 is accepted). A key marked ° may be left out and then means the value
+F features, T targets, H heads, K value groups (H a multiple of K), R head width, Q query width, V vectors,
+E and W read and write terms, U held MLPs of M neurons in C parts. Floats are float32 or float64, all of
+one kind; integers are int32 (int64 is accepted). A key marked ° may be left out and then means the value
 in brackets.
 
 =============================  ===============  ===================================================
@@ -52,6 +62,15 @@ attention.output               L H d R          O: value to residual
 attention.read_scale °         L n              scale of the norm before attention, at the key [1]
 attention.write_scale °        L n              scale of the norm after attention, at the query [1]
 attention.constant °           L n d            what attention's biases write [0]
+score.query °                  L H Q d          residual to query, gains of both norms, centring and
+                                                rotary factor folded [no scores; then none of its keys]
+score.key                      L K Q d          residual to key, the same folded
+score.query_bias °             L H Q            what the query holds besides, folded likewise [0]
+score.key_bias °               L K Q            what the key holds besides [0]
+score.query_scale °            L H n            frozen scale of the norm of queries [1]
+score.key_scale °              L K n            frozen scale of the norm of keys [1]
+score.angle °                  L n P            rotary angle of each pair of dimensions [none]
+score.factor °                 L                what query · key is multiplied by [Q^-1/2]
 mlp.read_scale °               L n              scale of the norm the features read through [1]
 mlp.write_scale °              L n              scale of the norm after the MLP [1]
 mlp.skip °                     L d d            skip connection: skip[l] @ x, gains folded; not where
@@ -119,6 +138,20 @@ class Attention:
     read_scale: Float[np.ndarray, "L n"]
     write_scale: Float[np.ndarray, "L n"]
     constant: Float[np.ndarray, "L n d"] | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What makes the attention scores of every layer; `attention` holds the patterns they gave."""
+
+    query: Float[np.ndarray, "L H Q d"]
+    key: Float[np.ndarray, "L K Q d"]
+    query_scale: Float[np.ndarray, "L H n"]
+    key_scale: Float[np.ndarray, "L K n"]
+    factor: Float[np.ndarray, "L"]
+    query_bias: Float[np.ndarray, "L H Q"] | None = None
+    key_bias: Float[np.ndarray, "L K Q"] | None = None
+    angle: Float[np.ndarray, "L n P"] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +244,7 @@ class Trace:
     parallel: bool = False
     passing: Passing | None = None
     stream: Bool[np.ndarray, "L"] | None = None
+    scores: Scores | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     dormant_gap: Float[np.ndarray, "L n"] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -242,6 +276,7 @@ class Trace:
             self.attention,
             self.mlp,
             self.passing,
+            self.scores,
             self.features,
             self.reads,
             self.writes,

@@ -33,6 +33,14 @@ KEYS: Final[Mapping[str, Key]] = {
     "attention.read_scale": Key("L n", may_be_absent=True),
     "attention.write_scale": Key("L n", may_be_absent=True),
     "attention.constant": Key("L n d", may_be_absent=True),
+    "score.query": Key("L H Q d", may_be_absent=True),
+    "score.key": Key("L K Q d", may_be_absent=True),
+    "score.query_bias": Key("L H Q", may_be_absent=True),
+    "score.key_bias": Key("L K Q", may_be_absent=True),
+    "score.query_scale": Key("L H n", may_be_absent=True),
+    "score.key_scale": Key("L K n", may_be_absent=True),
+    "score.angle": Key("L n P", may_be_absent=True),
+    "score.factor": Key("L", may_be_absent=True),
     "mlp.read_scale": Key("L n", may_be_absent=True),
     "mlp.write_scale": Key("L n", may_be_absent=True),
     "mlp.skip": Key("L d d", may_be_absent=True),
@@ -70,6 +78,7 @@ KEYS: Final[Mapping[str, Key]] = {
 }
 _TOGETHER: Final = {
     "attention.": ("attention.pattern", "attention.value", "attention.output"),
+    "score.": ("attention.pattern", "score.query", "score.key"),
     "passing.": ("passing.layer", "passing.write", "passing.read", "passing.coefficient"),
 }
 
@@ -187,6 +196,11 @@ def check_shapes(arrays: Arrays) -> dict[str, int]:
         raise InvalidFile(
             f"attention.pattern has H={sizes['H']} heads, no multiple of the K={sizes['K']} value groups"
             " of attention.value."
+        )
+    if 2 * sizes.get("P", 0) > sizes.get("Q", 0):
+        raise InvalidFile(
+            f"score.angle turns P={sizes['P']} pairs of dimensions, but score.query has only"
+            f" Q={sizes['Q']} dimensions."
         )
     if "L" not in sizes:  # nothing is frozen per layer: the features say how many there are
         above = [arrays[key].max(initial=-1) for key in ("feature.layer", "write.layer") if key in arrays]

@@ -15,7 +15,7 @@ from circuits.errors import CircuitsError, InvalidFile, NotFound
 from circuits.files import atomic
 from circuits.prompt import Prompt
 from circuits.schema import TRACE_VERSION
-from circuits.trace import Attention, Features, Mlp, Passing, Targets, Terms, Trace
+from circuits.trace import Attention, Features, Mlp, Passing, Scores, Targets, Terms, Trace
 from circuits.trace_check import KEYS, Arrays, check, check_names, check_shapes, read_header
 
 _KINDS: Final = ("F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32")
@@ -88,11 +88,13 @@ def flatten(trace: Trace) -> tuple[Arrays, dict[str, Any]]:
     """Gives the arrays by the keys of the file, and the header's JSON object."""
     attention = vars(trace.attention) if trace.attention else {}
     passing = vars(trace.passing) if trace.passing else {}
+    scores = vars(trace.scores) if trace.scores else {}
     mlp = {f"mlp.{name}": value for name, value in vars(trace.mlp).items() if name != "error"}
     parts: dict[str, Any] = {
         "token_embedding": trace.token_embedding,
         "position_embedding": trace.position_embedding,
         **{f"attention.{name}": value for name, value in attention.items()},
+        **{f"score.{name}": value for name, value in scores.items()},
         **mlp,
         "error": trace.mlp.error,
         **{f"passing.{name}": value for name, value in passing.items()},
@@ -170,6 +172,7 @@ def _build(arrays: Arrays, header: Mapping[str, Any]) -> Trace:
         parallel=header.get("parallel", False),
         labels=header.get("labels", {}),
         passing=Passing(**dict(group("passing."))) if "passing.layer" in filled else None,
+        scores=Scores(**dict(group("score."))) if "score.query" in filled else None,
         stream=filled["stream"].astype(bool) if "stream" in filled else None,
         dormant_gap=filled.get("dormant_gap"),
         meta=header.get("meta", {}),
@@ -208,4 +211,8 @@ def _filled(arrays: Arrays, sizes: Mapping[str, int]) -> Arrays:
     if "attention.pattern" in arrays:
         defaults["attention.read_scale"] = np.ones((L, n), kind)
         defaults["attention.write_scale"] = np.ones((L, n), kind)
+    if "score.query" in arrays:
+        defaults["score.query_scale"] = np.ones((L, sizes["H"], n), kind)
+        defaults["score.key_scale"] = np.ones((L, sizes["K"], n), kind)
+        defaults["score.factor"] = np.full(L, sizes["Q"] ** -0.5, kind)
     return {**defaults, **whole}

@@ -94,6 +94,8 @@ def estimate(
     streams = L * n_tokens * d
     forward = b * (pattern + 3 * streams + 2 * n_tokens * v)
     maps = L * head_width * d * (groups + heads)
+    if settings is not None and settings.scores:
+        maps += L * model.anatomy.layers[0].attention.scores.query.shape[1] * d * (groups + heads)
     first, some = dictionary.layers[0], model.anatomy.embedding.new_ones(2, d)
     skip = L * d * d if dictionary.skip(first) is not None else 0
     unique = min(features, L * dictionary.n_features)

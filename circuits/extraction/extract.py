@@ -17,6 +17,7 @@ from circuits.errors import UsageError
 from circuits.extraction.collect import LayerRows, Table, array, collect, distance, join, written
 from circuits.extraction.fold import Frozen, Through
 from circuits.extraction.lens import lens_labels
+from circuits.extraction.scores import folded_scores
 from circuits.extraction.select import AllActive, ByAttribution, Chooser, Selection
 from circuits.extraction.targets import Aim, resolve
 from circuits.models.base import Model
@@ -40,11 +41,14 @@ class Extraction:
             that matter afterwards.
         dormant_margin: also keep features that are off but whose pre-activation lies less than this
             below their threshold; they may turn on when others are removed. None keeps no such.
+        scores: also keep what makes attention scores, so that `QK` can tell which pairs of features
+            they come from. It takes about as much memory as the other attention weights.
     """
 
     select: Selection | None = None
     labels: bool = True
     dormant_margin: float | None = None
+    scores: bool = False
 
     def __post_init__(self) -> None:
         if self.dormant_margin is not None and not self.dormant_margin >= 0:
@@ -128,6 +132,7 @@ def _trace(
         mlp=_mlp(frozen, None if exact else layers.unexplained, held),
         passing=_through(frozen, held),
         stream=_stream(frozen),
+        scores=folded_scores(frozen) if settings.scores else None,
         vectors=table.vectors,
         features=table.features,
         reads=table.reads,
@@ -303,6 +308,9 @@ def _meta(frozen: Frozen, aims: Sequence[Aim], settings: Extraction, table: Tabl
             f"targets are logits before the softcap of {model.anatomy.logit_softcap:g}; probabilities are"
             " the model's, after it"
         )
+    cap = model.anatomy.layers[0].attention.scores.softcap
+    if settings.scores and cap is not None:
+        meta["score_softcap"] = f"attention scores are those before the softcap of {cap:g}"
     return meta
 
 

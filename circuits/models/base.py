@@ -30,6 +30,42 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Rotary:
+    """How positions turn queries and keys (Su et al. 2021). P pairs of dimensions.
+
+    At position p the pair (j, j + P) of the first 2P dimensions is turned by the angle p · frequency[j]
+    and multiplied by `factor` (YaRN; 1 elsewhere). What lies beyond 2P is left as it is.
+    """
+
+    frequency: Float[Tensor, "P"]
+    factor: float
+
+
+@dataclass(frozen=True)
+class ScoreParts:
+    """What makes the attention scores of one layer: scale · query · key, then a softcap, then softmax.
+
+    Which keys a query sees (windows) is told by the module's patterns alone.
+
+    H heads, K key groups (those of the values), Q their width. Norms are over the width of a head.
+
+    Attributes:
+        scale: what the product of query and key is multiplied by.
+        softcap: c in c·tanh(score / c) (Gemma-2), else None.
+    """
+
+    query: Float[Tensor, "H Q d"]
+    query_bias: Float[Tensor, "H Q"] | None
+    key: Float[Tensor, "K Q d"]
+    key_bias: Float[Tensor, "K Q"] | None
+    query_norm: Norm | None
+    key_norm: Norm | None
+    rotary: Rotary | None
+    scale: float
+    softcap: float | None
+
+
+@dataclass(frozen=True)
 class AttentionParts:
     """The value and output maps of one layer. H heads, K value groups, R head width."""
 
@@ -37,6 +73,7 @@ class AttentionParts:
     value_bias: Float[Tensor, "K R"] | None
     output: Float[Tensor, "H d R"]
     output_bias: Float[Tensor, "d"] | None
+    scores: ScoreParts
 
 
 @dataclass(frozen=True)

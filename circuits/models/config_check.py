@@ -43,8 +43,8 @@ class Policy:
 
     Attributes:
         handled: settings the adapter takes into account, whatever their value.
-        patterns: settings knowingly ignored, as they only shape the attention patterns, and those
-            are taken from the module itself.
+        patterns: settings that only shape the attention patterns; not read here, as the patterns, and
+            the scales and frequencies behind them, are taken from the module itself.
         only: settings that are right for these values alone; each element counts where it is a list.
     """
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuits.models.base import Anatomy, LayerParts
+from circuits.models.base import Anatomy, LayerParts, Rotary
 from circuits.models.config_check import Policy, check_config, settings
-from circuits.models.parts import ACTIVATIONS, gated_mlp, rms_norm, separate_attention, unembedding
+from circuits.models.parts import ACTIVATIONS, gated_mlp, rms_norm, rotary, separate_attention, unembedding
 
 POLICY = Policy(
     handled=settings(
@@ -44,7 +44,10 @@ def anatomy(module: Any) -> Anatomy:
         # sqrt(d) as the module rounds it, to the precision of its weights.
         embedding_scale=float(table.embed_scale.to(table.weight.dtype)),
         position_embedding=None,
-        layers=tuple(_layer(block, config) for block in body.layers),
+        layers=tuple(
+            _layer(block, config, _rotary(body.rotary_emb, kind))
+            for block, kind in zip(body.layers, config.layer_types, strict=True)
+        ),
         parallel=False,
         final_norm=rms_norm(body.norm, offset=1.0),
         unembedding=directions,
@@ -54,12 +57,17 @@ def anatomy(module: Any) -> Anatomy:
     )
 
 
-def _layer(block: Any, config: Any) -> LayerParts:
+def _layer(block: Any, config: Any, turning: Rotary) -> LayerParts:
     return LayerParts(
         attention_norm=rms_norm(block.input_layernorm, offset=1.0),
-        attention=separate_attention(block.self_attn, config),
+        attention=separate_attention(block.self_attn, config, turning, norm_offset=1.0),
         attention_post_norm=rms_norm(block.post_attention_layernorm, offset=1.0),
         mlp_norm=rms_norm(block.pre_feedforward_layernorm, offset=1.0),
         mlp=gated_mlp(block.mlp, config.hidden_activation),
         mlp_post_norm=rms_norm(block.post_feedforward_layernorm, offset=1.0),
     )
+
+
+def _rotary(embedding: Any, kind: str) -> Rotary:
+    """Gives the rotation of a layer: Gemma-3 has frequencies of their own for local and global layers."""
+    return rotary(embedding, kind if hasattr(embedding, f"{kind}_inv_freq") else None)

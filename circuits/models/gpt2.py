@@ -15,6 +15,7 @@ from circuits.models.parts import (
     layer_norm,
     matrix,
     plain_mlp,
+    score_parts,
     unembedding,
     vector,
 )
@@ -73,11 +74,7 @@ def _layer(block: Any, config: Any) -> LayerParts:
 
 def _attention(layer: Any, config: Any) -> AttentionParts:
     # Rows are queries, then keys, then values.
-    values = slice(2 * config.n_embd, 3 * config.n_embd)
-    return attention(
-        matrix(layer.c_attn)[values],
-        layer.c_attn.bias.detach()[values],
-        matrix(layer.c_proj),
-        vector(layer.c_proj.bias),
-        (config.n_head, config.n_head),
-    )
+    rows = [slice(i * config.n_embd, (i + 1) * config.n_embd) for i in range(3)]
+    query, key, value = ((matrix(layer.c_attn)[part], layer.c_attn.bias.detach()[part]) for part in rows)
+    scores = score_parts(query, key, (config.n_head, config.n_head), layer, None)
+    return attention(value, (matrix(layer.c_proj), vector(layer.c_proj.bias)), scores)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuits.models.base import Anatomy, LayerParts
+from circuits.models.base import Anatomy, LayerParts, Rotary
 from circuits.models.config_check import Policy, check_config, settings
-from circuits.models.parts import ACTIVATIONS, gated_mlp, rms_norm, separate_attention, unembedding
+from circuits.models.parts import ACTIVATIONS, gated_mlp, rms_norm, rotary, separate_attention, unembedding
 
 POLICY = Policy(
     handled=settings(
@@ -39,7 +39,7 @@ def decoder(module: Any) -> Anatomy:
         embedding=body.embed_tokens.weight.detach(),
         embedding_scale=1.0,
         position_embedding=None,
-        layers=tuple(_layer(block, config) for block in body.layers),
+        layers=tuple(_layer(block, config, rotary(body.rotary_emb)) for block in body.layers),
         parallel=False,
         final_norm=rms_norm(body.norm),
         unembedding=directions,
@@ -49,10 +49,10 @@ def decoder(module: Any) -> Anatomy:
     )
 
 
-def _layer(block: Any, config: Any) -> LayerParts:
+def _layer(block: Any, config: Any, turning: Rotary) -> LayerParts:
     return LayerParts(
         attention_norm=rms_norm(block.input_layernorm),
-        attention=separate_attention(block.self_attn, config),
+        attention=separate_attention(block.self_attn, config, turning),
         attention_post_norm=None,
         mlp_norm=rms_norm(block.post_attention_layernorm),
         mlp=gated_mlp(block.mlp, config.hidden_act),

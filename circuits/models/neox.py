@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuits.models.base import Anatomy, AttentionParts, LayerParts
+from circuits.models.base import Anatomy, AttentionParts, LayerParts, Rotary
 from circuits.models.config_check import Policy, check_config, settings
 from circuits.models.parts import (
     ACTIVATIONS,
@@ -12,6 +12,8 @@ from circuits.models.parts import (
     layer_norm,
     matrix,
     plain_mlp,
+    rotary,
+    score_parts,
     unembedding,
     vector,
 )
@@ -41,7 +43,7 @@ def anatomy(module: Any) -> Anatomy:
         embedding=body.embed_in.weight.detach(),
         embedding_scale=1.0,
         position_embedding=None,
-        layers=tuple(_layer(block, config) for block in body.layers),
+        layers=tuple(_layer(block, config, rotary(body.rotary_emb)) for block in body.layers),
         parallel=config.use_parallel_residual,
         final_norm=layer_norm(body.final_layer_norm),
         unembedding=directions,
@@ -51,10 +53,10 @@ def anatomy(module: Any) -> Anatomy:
     )
 
 
-def _layer(block: Any, config: Any) -> LayerParts:
+def _layer(block: Any, config: Any, turning: Rotary) -> LayerParts:
     return LayerParts(
         attention_norm=layer_norm(block.input_layernorm),
-        attention=_attention(block.attention, config.num_attention_heads),
+        attention=_attention(block.attention, config.num_attention_heads, turning),
         attention_post_norm=None,
         mlp_norm=layer_norm(block.post_attention_layernorm),
         mlp=plain_mlp(block.mlp.dense_h_to_4h, block.mlp.dense_4h_to_h, config.hidden_act),
@@ -62,9 +64,15 @@ def _layer(block: Any, config: Any) -> LayerParts:
     )
 
 
-def _attention(layer: Any, heads: int) -> AttentionParts:
+def _attention(layer: Any, heads: int, turning: Rotary) -> AttentionParts:
     fused, bias = matrix(layer.query_key_value), vector(layer.query_key_value.bias)
     # Rows run: head, then query | key | value, then the head's width.
-    value = fused.reshape(heads, 3, -1, fused.shape[1])[:, 2].flatten(0, 1)
-    value_bias = None if bias is None else bias.reshape(heads, 3, -1)[:, 2].flatten()
-    return attention(value, value_bias, matrix(layer.dense), vector(layer.dense.bias), (heads, heads))
+    query, key, value = (
+        (
+            fused.reshape(heads, 3, -1, fused.shape[1])[:, i].flatten(0, 1),
+            None if bias is None else bias.reshape(heads, 3, -1)[:, i].flatten(),
+        )
+        for i in range(3)
+    )
+    scores = score_parts(query, key, (heads, heads), layer, turning)
+    return attention(value, (matrix(layer.dense), vector(layer.dense.bias)), scores)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from circuits.errors import UnsupportedModel
-from circuits.models.base import AttentionParts, MlpParts, Norm
+from circuits.models.base import AttentionParts, MlpParts, Norm, Rotary, ScoreParts
 
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu"]
 
@@ -56,37 +56,74 @@ def layer_norm(layer: nn.LayerNorm) -> Norm:
     return Norm("layer", layer.weight.detach(), vector(layer.bias), float(layer.eps))
 
 
-def attention(
-    value: Float[Tensor, "KR d"],
-    value_bias: Float[Tensor, "KR"] | None,
-    output: Float[Tensor, "d HR"],
-    output_bias: Float[Tensor, "d"] | None,
-    heads: tuple[int, int],
-) -> AttentionParts:
-    """Gives the value and output maps, heads split.
+Map = tuple[Float[Tensor, "_ _"], Float[Tensor, "_"] | None]
+"""A matrix and its bias."""
+
+
+def attention(value: Map, output: Map, scores: ScoreParts) -> AttentionParts:
+    """Gives the attention of a layer, heads split.
 
     Args:
-        value: value groups stacked.
-        value_bias: the same.
-        output: heads stacked.
-        output_bias: added once.
-        heads: H and K, the numbers of heads and of value groups.
+        value: value groups stacked, and their bias.
+        output: heads stacked in its columns, and a bias that is added once.
+        scores: tells H and K, the numbers of heads and of value groups.
     """
-    (H, K), d = heads, value.shape[1]
+    H, K, d = len(scores.query), len(scores.key), value[0].shape[1]
     return AttentionParts(
         # GPT-2's slices are transposed, where reshape still gives views.
-        value=value.reshape(K, -1, d),
-        value_bias=None if value_bias is None else value_bias.reshape(K, -1),
-        output=output.reshape(d, H, -1).permute(1, 0, 2),
-        output_bias=output_bias,
+        value=value[0].reshape(K, -1, d),
+        value_bias=None if value[1] is None else value[1].reshape(K, -1),
+        output=output[0].reshape(d, H, -1).permute(1, 0, 2),
+        output_bias=output[1],
+        scores=scores,
     )
 
 
-def separate_attention(layer: Any, config: Any) -> AttentionParts:
-    """Gives the attention of a layer whose projections are called `v_proj` and `o_proj`."""
+def score_parts(
+    query: Map, key: Map, heads: tuple[int, int], layer: Any, rotary: Rotary | None, *, norm_offset: float = 0
+) -> ScoreParts:
+    """Gives what makes a layer's scores, heads split.
+
+    Args:
+        query: heads stacked, and their bias.
+        key: key groups stacked, and their bias.
+        heads: H and K.
+        layer: the attention module, which knows its scale, and its softcap and norms if any.
+        rotary: how positions turn queries and keys.
+        norm_offset: as in `rms_norm`, for the norms of queries and keys.
+    """
+    (H, K), d = heads, query[0].shape[1]
+    norms = [
+        rms_norm(getattr(layer, name), offset=norm_offset) if hasattr(layer, name) else None
+        for name in ("q_norm", "k_norm")
+    ]
+    return ScoreParts(
+        query=query[0].reshape(H, -1, d),
+        query_bias=None if query[1] is None else query[1].reshape(H, -1),
+        key=key[0].reshape(K, -1, d),
+        key_bias=None if key[1] is None else key[1].reshape(K, -1),
+        query_norm=norms[0],
+        key_norm=norms[1],
+        rotary=rotary,
+        scale=float(layer.scaling),
+        softcap=getattr(layer, "attn_logit_softcapping", None),
+    )
+
+
+def rotary(embedding: Any, kind: str | None = None) -> Rotary:
+    """Gives the frequencies of a module's rotary embedding; `kind` of layer where each has its own."""
+    prefix = "" if kind is None else f"{kind}_"
+    frequency = getattr(embedding, f"{prefix}inv_freq").detach()
+    return Rotary(frequency, float(getattr(embedding, f"{prefix}attention_scaling")))
+
+
+def separate_attention(layer: Any, config: Any, rotary: Rotary, *, norm_offset: float = 0) -> AttentionParts:
+    """Gives the attention of a layer with Llama's names, `q_proj` to `o_proj`."""
     heads = (config.num_attention_heads, config.num_key_value_heads)
-    v, o = layer.v_proj, layer.o_proj
-    return attention(matrix(v), vector(v.bias), matrix(o), vector(o.bias), heads)
+    q, k, v, o = (
+        (matrix(part), vector(part.bias)) for part in (layer.q_proj, layer.k_proj, layer.v_proj, layer.o_proj)
+    )
+    return attention(v, o, score_parts(q, k, heads, layer, rotary, norm_offset=norm_offset))
 
 
 def gated_mlp(layer: Any, activation: str) -> MlpParts:
