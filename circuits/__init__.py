@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from circuits.dictionaries.save import save_dictionary
     from circuits.engine.attribute import Compute, attribute
     from circuits.engine.edges import Edges
+    from circuits.engine.interact import interact
     from circuits.errors import CircuitsError
     from circuits.extraction.estimate import Estimate, estimate
     from circuits.extraction.extract import Extraction, extract
     from circuits.extraction.select import AllActive, ByAttribution, NormShare
+    from circuits.graph.concepts import Concept
     from circuits.graph.graph import Graph
     from circuits.graph.influence import scores
     from circuits.graph.io import load_run, save_run
@@ -62,6 +64,7 @@ __all__ = [
     "Cards",
     "CircuitsError",
     "Compute",
+    "Concept",
     "Edges",
     "Estimate",
     "Evaluation",
@@ -80,6 +83,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "extract",
+    "interact",
     "label_features",
     "load_cards",
     "load_dictionary",
@@ -110,6 +114,7 @@ _HOMES: Final = {
     "Cards": "cards.record.Cards",
     "CircuitsError": "errors.CircuitsError",
     "Compute": "engine.attribute.Compute",
+    "Concept": "graph.concepts.Concept",
     "Edges": "engine.edges.Edges",
     "Estimate": "extraction.estimate.Estimate",
     "Evaluation": "training.evaluate.Evaluation",
@@ -127,6 +132,7 @@ _HOMES: Final = {
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
     "extract": "extraction.extract.extract",
+    "interact": "engine.interact.interact",
     "label_features": "cards.apply.label_features",
     "load_cards": "cards.store.load_cards",
     "load_dictionary": "dictionaries.load.load_dictionary",

@@ -15,6 +15,8 @@ from jaxtyping import Int
 
 import circuits
 from circuits.engine.edges import Edges, EdgeStore
+from circuits.engine.interact import interact
+from circuits.engine.methods import Method
 from circuits.engine.nodes import node_table
 from circuits.engine.plan import Chunk, plan
 from circuits.engine.rows import Engine, devices, widened
@@ -48,7 +50,7 @@ class Compute:
 
 def attribute(
     trace: Trace,
-    methods: Sequence[Edges] = (Edges(),),
+    methods: Sequence[Edges | Method] = (Edges(),),
     *,
     compute: Compute = Compute(),
     progress: Progress | None = None,
@@ -61,21 +63,24 @@ def attribute(
 
     Args:
         trace: one prompt, from `extract` or a file.
-        methods: what to compute; first-order edges.
+        methods: what to compute: first-order `Edges`, then, if wanted, interactions among what the
+            edges lead to, as for `circuits.interact`.
         compute: device and width.
         progress: told after every batch of rows.
 
     Raises:
-        UsageError: the device is not there, or not exactly one method is given.
+        UsageError: the device is not there, not exactly one of the methods is `Edges`, or as for
+            `interact`.
 
     Example:
         >>> graph = attribute(trace, [Edges(max_features=2000)])  # doctest: +SKIP
     """
     start = time.perf_counter()
     chosen = devices(compute.device)
-    if len(methods) != 1:
-        raise UsageError(f"{len(methods)} methods: give one, Edges(...), which is all there is so far.")
-    settings = methods[0]
+    first = [method for method in methods if isinstance(method, Edges)]
+    if len(first) != 1:
+        raise UsageError(f"{len(first)} of the methods are Edges(...): give one, the interactions beside it.")
+    settings = first[0]
     engine = Engine(trace, devices=chosen, workers=compute.workers or _default_workers(chosen))
     job = _Job(trace, settings, engine, progress)
     job.run()
@@ -92,7 +97,9 @@ def attribute(
         "device": chosen[0].platform,
         "timings": {**trace.meta.get("timings", {}), "attribute": time.perf_counter() - start},
     }
-    return graph.with_meta(**meta)
+    others = [method for method in methods if not isinstance(method, Edges)]
+    graph = graph.with_meta(**meta)
+    return interact(graph, others, trace=trace, progress=progress) if others else graph
 
 
 def completeness_residual(graph: Graph) -> float:
