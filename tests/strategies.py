@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 from literal import gate, run_trace
+from literal_scores import literal_scores
 
 from circuits.graph.graph import Graph
 from circuits.prompt import Prompt
 from circuits.schema import GATES, NODE_SCHEMA, feature_name
-from circuits.trace import Attention, Features, Mlp, Passing, Targets, Terms, Trace
+from circuits.trace import Attention, Features, Mlp, Passing, Scores, Targets, Terms, Trace
 
 THRESHOLDED = ("jumprelu", "topk", "abstopk")
 OPTIONAL = ("position", "attention", "attention_constant", "skip", "constant", "error", "scales", "bias")
@@ -38,6 +39,7 @@ def random_trace(
     feature_target: bool = False,
     passing: tuple[int, ...] = (),
     stream: tuple[int, ...] = (),
+    scores: bool = False,
     without: frozenset[str] | set[str] = frozenset(),
     dtype: type[np.floating] = np.float64,
 ) -> Trace:
@@ -47,7 +49,8 @@ def random_trace(
     rows, or are left out (and `dormant_gap` says by how much they were off) if not `dormant`. Each
     feature reads by one or two terms; `cross_layer` lets it write into all later layers too. Two
     logit targets, the first at the last position; `feature_target` adds one feature as a third.
-    `passing` names layers whose MLP passes, held; `stream` those whose features sit on the stream.
+    `passing` names layers whose MLP passes, held; `stream` those whose features sit on the stream. With
+    `scores` it holds queries and keys, and its patterns are the softmax of their scores.
     """
     rng = np.random.default_rng(seed)
 
@@ -123,7 +126,40 @@ def random_trace(
         labels={feature_name(0, 0, 0): "a label"} if len(rows) else {},
         meta={"seed": seed},
     )
+    if scores:
+        draft = replace(draft, scores=_random_scores(rng, attention, d))
+        for layer in range(layers):  # what a layer's scores read depends on the patterns below it
+            draft = _attending(draft, layer)
     return _settled(draft, dtype, dormant=dormant)
+
+
+def _random_scores(rng: np.random.Generator, attention: Attention, d: int, Q: int = 5, P: int = 2) -> Scores:
+    layers, heads, n, _ = attention.pattern.shape
+    groups, dtype = attention.value.shape[1], attention.pattern.dtype
+
+    def normal(*shape: int, scale: float = 1.0) -> np.ndarray:
+        return (rng.normal(size=shape) * scale).astype(dtype)
+
+    return Scores(
+        query=normal(layers, heads, Q, d, scale=d**-0.5),
+        key=normal(layers, groups, Q, d, scale=d**-0.5),
+        query_scale=rng.uniform(0.5, 1.5, size=(layers, heads, n)).astype(dtype),
+        key_scale=rng.uniform(0.5, 1.5, size=(layers, groups, n)).astype(dtype),
+        factor=rng.uniform(0.3, 0.6, size=layers).astype(dtype),
+        query_bias=normal(layers, heads, Q, scale=0.3),
+        key_bias=normal(layers, groups, Q, scale=0.3),
+        angle=normal(layers, n, P, scale=3.0),
+    )
+
+
+def _attending(draft: Trace, layer: int) -> Trace:
+    """The draft with the patterns of one layer those of its scores."""
+    assert draft.attention is not None
+    score = literal_scores(draft, run_trace(draft).residual)[layer]
+    weight = np.exp(np.where(np.isnan(score), -np.inf, score))
+    pattern = draft.attention.pattern.copy()
+    pattern[layer] = weight / weight.sum(-1, keepdims=True)
+    return replace(draft, attention=replace(draft.attention, pattern=pattern))
 
 
 def _random_features(

@@ -233,7 +233,13 @@ def _fit(values: np.ndarray, sizes: dict[int, int]) -> np.ndarray:
 
 
 def pull(
-    cut: Cut, reads: Float[Array, "T d"], positions: Int[Array, "T"], target_layer: int, *, parallel: bool
+    cut: Cut,
+    reads: Float[Array, "T d"],
+    positions: Int[Array, "T"],
+    target_layer: int,
+    *,
+    parallel: bool,
+    entering: bool = False,
 ) -> Effects:
     """Gives the effect of every source on targets that read with `reads` at `positions`.
 
@@ -245,9 +251,13 @@ def pull(
         positions: where.
         target_layer: the layer whose features the targets are, or L for logits.
         parallel: attention stands beside the MLP, so a feature does not read its own layer's attention.
+        entering: the targets read the stream that enters the layer, below its attention, as queries and
+            keys do, rather than what its features read.
     """
     own, m = None, cut.inputs.shape[1]
-    if target_layer < len(cut.layers) and cut.layers[target_layer].stream:
+    if entering:
+        g = _start(reads, positions, m=m)
+    elif target_layer < len(cut.layers) and cut.layers[target_layer].stream:
         g, own = _below(cut.layers[target_layer], _start(reads, positions, m=m), parallel=parallel)
     elif parallel or target_layer == len(cut.layers):
         g = _start(reads, positions, m=m)

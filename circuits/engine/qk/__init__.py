@@ -1,0 +1,1 @@
+"""Attention interactions: which pairs of features make a score, and which heads carry an edge."""
