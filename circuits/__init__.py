@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from circuits.graph.run import run
     from circuits.graph.views import to_networkx, to_scipy
     from circuits.models.load import load_model
+    from circuits.planted.plant import plant
     from circuits.plot.network import network
     from circuits.plot.save import save as save_figure
     from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
@@ -93,6 +94,7 @@ __all__ = [
     "load_text",
     "load_trace",
     "network",
+    "plant",
     "prune",
     "run",
     "save_cards",
@@ -142,6 +144,7 @@ _HOMES: Final = {
     "load_text": "cards.text.load_text",
     "load_trace": "trace_io.load_trace",
     "network": "plot.network.network",
+    "plant": "planted.plant.plant",
     "prune": "graph.prune.prune",
     "run": "graph.run.run",
     "save_cards": "cards.store.save_cards",

@@ -3,6 +3,17 @@
 from jaxtyping import install_import_hook
 
 # By room: beartype cannot read polars' schema types, which `circuits.schema` names.
-ROOMS = ("trace", "trace_io", "graph", "models", "dictionaries", "extraction", "training", "engine", "query")
+ROOMS = (
+    "trace",
+    "trace_io",
+    "graph",
+    "models",
+    "dictionaries",
+    "extraction",
+    "training",
+    "engine",
+    "query",
+    "planted",
+)
 
 install_import_hook([f"circuits.{room}" for room in ROOMS], "typecheck.check")

@@ -16,6 +16,7 @@ FLOORS = {
     "models": 2, "dictionaries": 2, "extraction": 2, "training": 2, "engine": 2,
     "cards": 2,
     "query": 3,
+    "planted": 4,
     "plot": 5, "report": 5,
     "__init__": 7, "__main__": 7, "cli": 7,
 }  # fmt: skip
