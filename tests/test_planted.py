@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from math import factorial
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from literal import gate, run_trace
+from literal_scores import literal_scores
 
 import circuits
 from circuits.cli.main import run as run_command
@@ -30,7 +32,7 @@ NAMED = {
     "not": lambda on: float(not any(on)),
     "inhibit": lambda on: float(on[0] and not on[1]),
     "majority": lambda on: float(sum(on) >= 2),
-    "none": lambda on: 0.0,
+    "none": lambda on: 1.0,
 }
 
 
@@ -118,7 +120,7 @@ def test_the_table_is_the_gate_it_is_called(name: str) -> None:
         assert 0 < steps / (table[-1] - table[0]) < 0.5
     else:
         shape = np.array([NAMED[truth.gate](on) for on in coalitions])
-        np.testing.assert_array_equal(table, shape * (table.max() or 1.0))
+        np.testing.assert_array_equal(table, shape * table.max())
 
 
 @every
@@ -161,10 +163,35 @@ def test_the_listed_combinations_are_all_there_are(name: str, seed: int, distrac
     assert planted.truth.order == (0 if planted.truth.gate == "none" else order)
 
 
+def test_the_score_is_what_two_features_make_together() -> None:
+    planted = plant("query-key", seed=3)
+    trace, a, b = planted.trace, *planted.truth.combinations[0].members
+    made = planted.truth.combinations[0].values["Moebius"]
+
+    def live(off: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, float]:
+        """Scores, and the output, when patterns follow what is switched off."""
+        run = run_trace(trace, dict.fromkeys(off, 0.0))
+        scores = np.nan_to_num(literal_scores(trace, run.residual[:-1]), nan=-np.inf)
+        pattern = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+        attention = replace(trace.attention, pattern=pattern)
+        output = run_trace(replace(trace, attention=attention), dict.fromkeys(off, 0.0)).targets[0]
+        return pattern, scores[1, 0], output
+
+    pattern, scores, output = live(())
+    np.testing.assert_allclose(pattern, trace.attention.pattern, atol=1e-13)
+    assert scores[2, 0] == pytest.approx(made)
+    assert output == pytest.approx(3.0)
+    for off in ((a,), (b,), (a, b)):
+        _, scores, output = live(off)
+        assert scores[2, 0] == pytest.approx(0, abs=1e-13)
+        assert output == pytest.approx(2.0)
+
+
 @every
 def test_what_matters_has_a_path_to_the_output(name: str, seed: int, distractors: int) -> None:
     truth = plant(name, seed=seed, distractors=distractors).truth
-    reached = {"logit:yes"}
+    in_scores = {m for c in truth.combinations if c.target.startswith("score") for m in c.members}
+    reached = {"logit:yes", *in_scores}
     for _ in truth.edges:
         reached |= {e.source for e in truth.edges if e.target in reached and e.strength}
     assert truth.nodes == reached - {"logit:yes", "bias:own"}

@@ -8,7 +8,7 @@ line. The edge from a source to a unit is a sum of products of these numbers, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from circuits.planted.truth import Combination, GateType
 from circuits.schema import GateName
@@ -61,13 +61,19 @@ class Unit:
 
 @dataclass(frozen=True)
 class Head:
-    """An attention head, frozen: line `into` at q receives gain · Σ_k pattern[q][k] · (line `reads` at k)."""
+    """An attention head, frozen: line `into` at q receives gain · Σ_k pattern[q][k] · (line `reads` at k).
+
+    Where `query` and `key` are given, score(q, k) is what it reads by `query` at q times what it reads by
+    `key` at k, and `pattern` the softmax of that.
+    """
 
     layer: int
     pattern: tuple[tuple[float, ...], ...]
     reads: str
     into: str
     gain: float
+    query: Lines | None = None
+    key: Lines | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Design:
         combinations: interactions, by names of units; "yes" is the output.
         bias: the output's own constant.
         heads: attention.
+        layers: how many there are at least.
     """
 
     sentence: str
@@ -98,7 +105,8 @@ class Design:
     table: tuple[float, ...]
     combinations: tuple[Combination, ...] = ()
     bias: float = 0.0
-    heads: tuple[Head, ...] = field(default=())
+    heads: tuple[Head, ...] = ()
+    layers: int = 1
 
     def __post_init__(self) -> None:
         last = len(self.tokens) - 1
@@ -108,7 +116,7 @@ class Design:
     @property
     def n_layers(self) -> int:
         """Gives the number of layers."""
-        return 1 + max(max(unit.layers) for unit in self.units)
+        return max(self.layers, 1 + max(max(unit.layers) for unit in self.units))
 
     def strength(self, source: Unit | int, target: Unit | None) -> float:
         """Gives the edge from a unit, or the token at a position, to a unit or (None) the output.

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from circuits.planted.design import Design, Lines, Unit
+from circuits.planted.design import Design, Head, Lines, Unit
 from circuits.prompt import Prompt
 from circuits.schema import feature_name
-from circuits.trace import Attention, Features, Mlp, Targets, Terms, Trace
+from circuits.trace import Attention, Features, Mlp, Scores, Targets, Terms, Trace
 
 SPARE = 4
 """Directions of the stream that no line uses."""
@@ -58,6 +58,7 @@ def embedded(design: Design, nodes: Mapping[str, str], noise: float, rng: np.ran
         token_embedding=np.stack([vector(design.words.get(p, {})) for p in range(n)]),
         position_embedding=None,
         attention=_attention(design, direction, rng) if design.heads else None,
+        scores=_scores(design, direction) if any(head.query for head in design.heads) else None,
         mlp=Mlp(read_scale, write_scale),
         vectors=np.concatenate(
             [
@@ -100,6 +101,7 @@ def _directions(design: Design, rng: np.random.Generator) -> dict[str, Float[np.
         *(unit.reads for unit in design.units),
         *(unit.lines for unit in design.units),
         *({head.reads: 1.0, head.into: 1.0} for head in design.heads),
+        *({**(head.query or {}), **(head.key or {})} for head in design.heads),
         design.reads,
     ):
         lines |= dict.fromkeys(part)
@@ -144,13 +146,13 @@ def _features(units: list[Unit], names: list[str]) -> Features:
 def _attention(
     design: Design, direction: Mapping[str, Float[np.ndarray, "d"]], rng: np.random.Generator
 ) -> Attention:
-    """Gives the heads, each in its own turned basis; layers without them attend and write nothing."""
+    """Gives the heads, each in its own turned basis; layers without them write nothing."""
     n, layers = len(design.tokens), design.n_layers
     width = len(next(iter(direction.values())))
-    by_layer = [[head for head in design.heads if head.layer == layer] for layer in range(layers)]
+    by_layer = _by_layer(design)
     heads = max(len(here) for here in by_layer)
-    pattern = np.zeros((layers, heads, n, n))
-    pattern[:, :, np.arange(n), np.arange(n)] = 1
+    every = np.tri(n) / np.arange(1, n + 1)[:, None]  # scores of 0: all that is seen, alike
+    pattern = np.tile(every, (layers, heads, 1, 1))
     value = np.zeros((layers, heads, HEAD_WIDTH, width))
     output = np.zeros((layers, heads, width, HEAD_WIDTH))
     for layer, here in enumerate(by_layer):
@@ -161,6 +163,26 @@ def _attention(
             output[layer, h] = head.gain * np.outer(direction[head.into], turned[0])
     ones = np.ones((layers, n))
     return Attention(pattern, value, output, ones, ones)
+
+
+def _by_layer(design: Design) -> list[list[Head]]:
+    return [[head for head in design.heads if head.layer == layer] for layer in range(design.n_layers)]
+
+
+def _scores(design: Design, direction: Mapping[str, Float[np.ndarray, "d"]]) -> Scores:
+    """Gives queries and keys of one dimension, the other staying 0."""
+    n, layers, by_layer = len(design.tokens), design.n_layers, _by_layer(design)
+    heads = max(len(here) for here in by_layer)
+    width = len(next(iter(direction.values())))
+    query, key = (np.zeros((layers, heads, HEAD_WIDTH, width)) for _ in range(2))
+    for layer, here in enumerate(by_layer):
+        for h, head in enumerate(here):
+            for side, lines in ((query, head.query), (key, head.key)):
+                side[layer, h, 0] = sum(
+                    (x * direction[line] for line, x in (lines or {}).items()), np.zeros(width)
+                )
+    ones = np.ones((layers, heads, n))
+    return Scores(query, key, ones, ones, np.ones(layers))
 
 
 def _settled(draft: Trace) -> Trace:

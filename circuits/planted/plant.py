@@ -33,6 +33,7 @@ _DESIGNS: Final[Mapping[str, Callable[[], Design]]] = MappingProxyType(
         "cancelling-paths": wired.cancelling_paths,
         "cancelling-gates": wired.cancelling_gates,
         "across-positions": wired.across_positions,
+        "query-key": wired.query_key,
         "cross-layer": wired.cross_layer,
         "superposed": wired.superposed,
         "entangled": wired.entangled,
@@ -123,7 +124,12 @@ def _truth(design: Design, nodes: Mapping[str, str]) -> Truth:
         nodes=frozenset({nodes[name] for name in matters} | tokens),
         edges=tuple(_edges(design, nodes)),
         combinations=tuple(
-            Combination(tuple(nodes[member] for member in c.members), nodes[c.target], c.kind, dict(c.values))
+            Combination(
+                tuple(nodes[member] for member in c.members),
+                nodes.get(c.target, c.target),
+                c.kind,
+                dict(c.values),
+            )
             for c in design.combinations
         ),
         gate=design.gate,
@@ -163,7 +169,7 @@ def _cast(trace: Trace, dtype: np.dtype[Any]) -> Trace:
 
     inner = {
         name: cast(part)
-        for name in ("attention", "mlp", "features", "reads", "writes", "targets")
+        for name in ("attention", "scores", "mlp", "features", "reads", "writes", "targets")
         if (part := getattr(trace, name)) is not None
     }
     return cast(replace(trace, **inner)) if dtype != trace.dtype else trace

@@ -44,7 +44,7 @@ class Combination:
 
     Attributes:
         members: node names; for the output, names of concepts' nodes.
-        target: the gate or output they act on together.
+        target: the gate, output or attention score ("score:layer.head@query,key") they act on together.
         kind: by the truth table of the members with everything else on, one of
             `circuits.engine.kinds`: and, or, inhibit, xor, other; additive where it is small.
         values: the interaction by index. In a gate's game the players are the gate's inputs, in the
@@ -67,9 +67,10 @@ class Truth:
     """What is true of a planted model without noise, by construction.
 
     Attributes:
-        nodes: the nodes that matter: from each a path of edges leads to the output (paths may cancel).
+        nodes: the nodes that matter: from each a path of edges leads to the output (paths may cancel),
+            or it makes an attention score.
         edges: all edges there are; `Connection.matters` tells the circuit's from the distractors'.
-        combinations: all interactions of all gates ("mlp") and of the output; what is not listed is 0.
+        combinations: all interactions of all gates, scores and of the output; what is not listed is 0.
         gate: what the output is of the concepts.
         table: the output for every coalition of concepts, all else on: entry s with the concepts on
             whose bits are set in s, the first concept being bit 1, the second bit 2, the third bit 4.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 
-from circuits.planted.basic import concept, conjunction, design, exact, step, words
+from circuits.planted.basic import ACTIVATIONS, concept, conjunction, design, exact, step, words
 from circuits.planted.design import Design, Head, Unit
 
 OVERLAP, REST = 0.28, 0.96
@@ -45,6 +46,30 @@ def across_positions() -> Design:
         words={0: words("A"), 1: words("B")},
         units=(concept("A", 0), concept("B", 1), Unit("gate", 1, reads, bias=-2.0, position=2)),
         heads=(Head(1, look_at_a, "A", "A brought", 2.0), Head(1, look_at_b, "B", "B brought", 4.0)),
+    )
+
+
+def query_key() -> Design:
+    """The score between the last position and the first is ln 2 if A is at the first and B at the last.
+
+    All other scores are 0, so the last position gives half of its attention to the first, and a third
+    if A or B were not there: what it brings from there is 3 instead of 2. With the pattern frozen, A and B
+    do nothing to the output.
+    """
+    looks = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.0), (0.5, 0.25, 0.25))
+    query, key = {"B": 1.0 / ACTIVATIONS["B"]}, {"A": log(2) / ACTIVATIONS["A"]}
+    return Design(
+        sentence="a head that looks at a key because of A there and B here, and brings what it finds",
+        tokens=("one", " two", " three"),
+        words={0: {**words("A"), "word V": 2.0}, 2: words("B")},
+        units=(concept("A", 0), concept("B", 2), concept("V", 0)),
+        reads={"V brought": 1.0},
+        concepts=("A", "B"),
+        gate="none",
+        table=(3.0, 3.0, 3.0, 3.0),
+        combinations=(exact(("A", "B"), "score:1.0@2,0", "and", log(2)),),
+        heads=(Head(1, looks, "V", "V brought", 3.0, query, key),),
+        layers=2,
     )
 
 
