@@ -49,8 +49,7 @@ def normalised(graph: Graph) -> sp.csr_array:
     source, target = graph.ends
     kept = ~of_kind(graph, *CONSTANTS)[source]
     size_of = np.abs(graph.edges["weight"].to_numpy()[kept]).astype(np.float64)
-    incoming = sums(target[kept], size_of, size) + graph.nodes["truncated"].to_numpy()
-    share = np.divide(size_of, incoming[target[kept]], out=np.zeros_like(size_of), where=size_of > 0)
+    share = np.divide(size_of, inflow(graph)[target[kept]], out=np.zeros_like(size_of), where=size_of > 0)
     # edges are sorted by (target, source), so the rows of the matrix are there already
     pointer = np.zeros(size + 1, np.int64)
     np.cumsum(np.bincount(target[kept], minlength=size), out=pointer[1:])
@@ -118,11 +117,18 @@ def scores(graph: Graph) -> Scores:
 
 def truncated_shares(graph: Graph) -> Float[np.ndarray, "N"]:
     """Gives the share of every node's incoming |weight| that was summed into `rest`."""
+    incoming = inflow(graph)
+    truncated = graph.nodes["truncated"].to_numpy()
+    return np.asarray(np.divide(truncated, incoming, out=np.zeros_like(incoming), where=incoming > 0))
+
+
+def inflow(graph: Graph) -> Float[np.ndarray, "N"]:
+    """Gives what flows into every node: Σ |weight| of its incoming edges, constants aside, + truncated."""
     source, target = graph.ends
     kept = ~of_kind(graph, *CONSTANTS)[source]
-    truncated = graph.nodes["truncated"].to_numpy()
-    incoming = sums(target[kept], np.abs(graph.edges["weight"].to_numpy()[kept]), len(truncated)) + truncated
-    return np.asarray(np.divide(truncated, incoming, out=np.zeros_like(incoming), where=incoming > 0))
+    size_of = np.abs(graph.edges["weight"].to_numpy()[kept]).astype(np.float64)
+    total = sums(target[kept], size_of, len(graph.nodes)) + graph.nodes["truncated"].to_numpy()
+    return np.asarray(total, np.float64)
 
 
 def sums(

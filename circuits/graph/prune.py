@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
@@ -11,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
+from circuits.graph.hyper import with_hyperedges
 from circuits.graph.influence import CONSTANTS, of_kind, propagate, sums, with_influence
 from circuits.schema import NODE_SCHEMA
 
@@ -169,7 +168,7 @@ def _keep(graph: Graph, kept: Bool[np.ndarray, "N"], edges: Bool[np.ndarray, "e"
         (np.concatenate([weight[lasting], of_rest]), np.concatenate([strength[lasting], of_rest])),
         graph.meta,
     )
-    return replace(pruned, hyperedges=_within(graph.hyperedges, nodes["node"]))
+    return with_hyperedges(pruned, graph)
 
 
 def _rest_node(graph: Graph) -> pl.DataFrame:
@@ -180,13 +179,6 @@ def _rest_node(graph: Graph) -> pl.DataFrame:
     filled = {"node": REST, "kind": REST, "activation": 1.0, "expanded": False, "truncated": 0.0}
     row = dict.fromkeys(NODE_SCHEMA, None) | filled | {"target_weight": 0.0, "influence": 0.0}
     return pl.DataFrame([row], schema=NODE_SCHEMA)
-
-
-def _within(hyperedges: pl.DataFrame, names: pl.Series) -> pl.DataFrame:
-    """Gives the hyperedges whose members and target all remain."""
-    known = names.implode()
-    whole = pl.col("members").list.eval(pl.element().is_in(known)).list.all()
-    return hyperedges.filter(whole & pl.col("target").is_in(known))
 
 
 def _sizes(graph: Graph) -> dict[str, int]:

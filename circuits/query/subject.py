@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from circuits.errors import NotFound, UsageError, near_matches
 from circuits.graph.graph import Graph, edge_frame
+from circuits.graph.hyper import minus, with_hyperedges
 from circuits.graph.influence import normalised, propagate
 from circuits.query.text import Naming
 
@@ -112,7 +113,8 @@ def difference(graph: Graph, one: str, other: str) -> tuple[Graph, str]:
     """Gives the graph with a node for the difference of two logits added, and that node's name.
 
     Its incoming weights are the differences of the two rows, so they add up to the difference of
-    the two values. What the rows summed into `rest` adds up in `truncated`, an upper bound.
+    the two values. What the rows summed into `rest` adds up in `truncated`, an upper bound. The
+    interactions known of both logits are subtracted too (`circuits.graph.hyper.minus`).
     """
     rows = graph.row(one), graph.row(other)
     name = f"{one}-{other.removeprefix('logit:')}"
@@ -147,11 +149,12 @@ def difference(graph: Graph, one: str, other: str) -> tuple[Graph, str]:
     tokens = [_tokens(graph, node) for node in (one, other)]
     entry = {"name": name, "tokens": [*tokens[0], *tokens[1]], "probability": None}
     targets = [*(graph.meta.get("targets") or ()), entry]
-    return Graph(nodes, frame, graph.hyperedges, {**graph.meta, "targets": targets}), name
+    hyperedges = pl.concat([graph.hyperedges, minus(graph.hyperedges, one, other, name)])
+    return Graph(nodes, frame, hyperedges, {**graph.meta, "targets": targets}), name
 
 
 def induced(graph: Graph, rows: Int[np.ndarray, "k"]) -> Graph:
-    """Gives the part of a graph on some of its rows: these nodes and the edges between them."""
+    """Gives the part of a graph on some of its rows: these nodes, the edges and hyperedges between them."""
     kept = np.unique(rows)
     new = np.full(len(graph.nodes), -1)
     new[kept] = np.arange(len(kept))
@@ -159,7 +162,8 @@ def induced(graph: Graph, rows: Int[np.ndarray, "k"]) -> Graph:
     inside = np.flatnonzero((new[source] >= 0) & (new[target] >= 0))
     values = tuple(graph.edges[c].to_numpy()[inside] for c in ("weight", "strength"))
     ends = new[source[inside]], new[target[inside]]
-    return Graph.of(graph.nodes[kept.tolist()], ends, (values[0], values[1]), graph.meta)
+    part = Graph.of(graph.nodes[kept.tolist()], ends, (values[0], values[1]), graph.meta)
+    return with_hyperedges(part, graph)
 
 
 def _heaviest(graph: Graph) -> str:
