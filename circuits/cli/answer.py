@@ -11,11 +11,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.text import Text
 
 from circuits.cli.console import heading, stack
-from circuits.query.answer import LINKS, Answer, cell, links_text
+from circuits.query.answer import LINKS, Answer, cell, links_text, printed
 from circuits.query.text import percent, short, wrapped
 from circuits.schema import parse_feature
 
-FLOWING = ("path", "meaning", "label")
+FLOWING = ("path", "meaning", "label", "combination")
 """Columns that take what room is left and go on in the next line; all others stay on one."""
 
 ROWS = 15
@@ -108,8 +108,7 @@ class _Rows:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         schema = self.table.schema
-        shown = [name for name, kind in schema.items() if not isinstance(kind, pl.List)]
-        shown.sort(key=lambda name: name in FLOWING)  # the flowing ones last, else as they come
+        shown = sorted(printed(self.table), key=lambda name: name in FLOWING)  # else as they come
         linked = [name for name, kind in schema.items() if kind == LINKS]
         listed = list(self.table.head(ROWS).iter_rows(named=True))
         cells = [[_cell(name, row[name]) for name in shown] for row in listed]

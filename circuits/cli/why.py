@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
+from rich.console import Group
+
 from circuits.cli import options
-from circuits.cli.console import Output
+from circuits.cli.console import Output, commands, heading, stack
 from circuits.cli.paths import check_run
 
 if TYPE_CHECKING:
@@ -30,8 +33,19 @@ def why(
     from circuits.cli.answer import rendered
     from circuits.query.why import why as ask
 
-    answer = ask(open_run(run), target, over=over, top=top)
-    Output(json, quiet).result(rendered(answer), answer.to_dict())
+    graph = open_run(run)
+    answer = ask(graph, target, over=over, top=top)
+    Output(json, quiet).result(stack(rendered(answer), _next(graph, run)), answer.to_dict())
+
+
+def _next(graph: Graph, run: Path) -> Group | None:
+    """Gives how to learn which features act together, where that was not computed yet."""
+    from circuits.query.combinations import computed
+
+    if computed(graph):
+        return None
+    line = (f"circuits interact {shlex.quote(str(run))}", "which features act only together")
+    return Group(heading("Next"), commands([line]))
 
 
 def open_run(path: Path) -> Graph:

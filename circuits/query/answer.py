@@ -47,7 +47,11 @@ class Answer:
             "finding": list(self.finding),
             "tables": {name: _records(table) for name, table in self.tables.items()},
             "captions": dict(self.captions),
-            "highlight": {"nodes": _records(self.highlight.nodes), "edges": _records(edges)},
+            "highlight": {
+                "nodes": _records(self.highlight.nodes),
+                "edges": _records(edges),
+                "hyperedges": _records(self.highlight.hyperedges),
+            },
             "code": self.code,
             "meta": _finite(dict(self.meta)),
         }
@@ -74,8 +78,22 @@ LINKS: Final = pl.List(
 SHARES = ("share", "influence", "probability")
 """Columns that hold shares and are written as percentages."""
 
-SIGNED = ("weight", "total", "up", "down", "direct")
+SIGNED = ("weight", "total", "up", "down", "direct", "effect")
 """Columns that hold signed contributions and are written with their sign."""
+
+UNPRINTED = (
+    "index",
+    "where",
+    "order",
+    "channel",
+    "low",
+    "high",
+    "estimated",
+    "evaluations",
+    "engine",
+    "hyperedge",
+)
+"""Columns for programs: what they say is in another column's text, or in the caption."""
 
 
 def cell(column: str, value: Any) -> str:
@@ -89,6 +107,11 @@ def cell(column: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def printed(table: pl.DataFrame) -> list[str]:
+    """Gives the columns of a table whose cells people are shown as text."""
+    return [n for n, kind in table.schema.items() if not isinstance(kind, pl.List) and n not in UNPRINTED]
+
+
 def table_text(table: pl.DataFrame, *, widest: int = 44, most: int = 15) -> str:
     """Gives a table for the terminal: at most `most` rows, links of a row on lines below it.
 
@@ -97,11 +120,11 @@ def table_text(table: pl.DataFrame, *, widest: int = 44, most: int = 15) -> str:
         widest: characters of the widest cell; paths may be wider.
         most: rows shown; how many were left out is said.
     """
-    shown = [name for name, kind in table.schema.items() if not isinstance(kind, pl.List)]
+    shown = printed(table)
     linked = [name for name, kind in table.schema.items() if kind == LINKS]
     listed = list(table.head(most).iter_rows(named=True))
     rows = [
-        [short(cell(n, row[n]), WIDTH if n in ("path", "meaning") else widest) for n in shown]
+        [short(cell(n, row[n]), WIDTH if n in ("path", "meaning", "combination") else widest) for n in shown]
         for row in listed
     ]
     lines = columns_text(shown, rows, right=[table.schema[name].is_numeric() for name in shown]).split("\n")

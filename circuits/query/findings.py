@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from circuits.query.combination_text import combination_sentences
 from circuits.query.paths import Path
 from circuits.query.subject import Subject
 from circuits.query.tables import REMAINDER, path_text
@@ -29,6 +30,7 @@ def sentences(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: Seque
         _meanings(tables["features"]),
         _words(tables["words"]),
         _path(subject, paths),
+        *_combinations(subject, tables),
         _trust(tables["ends"]),
     ]
     return tuple(sentence for sentence in found if sentence)
@@ -132,6 +134,11 @@ def _path(subject: Subject, paths: Sequence[Path]) -> str:
         f" influence and pushes {'up' if best.sign > 0 else 'down'}; the {len(paths)} strongest paths"
         f" together carry {percent(sum(path.share for path in paths))}."
     )
+
+
+def _combinations(subject: Subject, tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
+    """Gives what acts together; nothing where no interactions were computed."""
+    return combination_sentences(subject, tables["combinations"]) if "combinations" in tables else ()
 
 
 _PLACES = {

@@ -126,12 +126,7 @@ def paths_table(subject: Subject, paths: Sequence[Path]) -> pl.DataFrame:
 
 def path_text(subject: Subject, path: Path) -> str:
     """Gives a path on one line: words in quotes, features by name."""
-    kinds = subject.graph.nodes["kind"]
-    parts = [
-        subject.naming.brief(node) if kinds[subject.graph.index[node]] in ("token", "logit") else node
-        for node in path.nodes
-    ]
-    return " → ".join(parts)
+    return " → ".join(subject.naming.terse(node) for node in path.nodes)
 
 
 def ends_table(subject: Subject) -> pl.DataFrame:

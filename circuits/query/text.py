@@ -71,7 +71,12 @@ class Naming:
         return None if chance is None else float(chance)
 
     def phrase(self, node: str) -> str:
-        """Gives a node in a few words: `feature 12/4051 at " to" [→ " Paris"]`."""
+        """Gives a node in a few words: `feature 12/4051 at " to" [→ " Paris"]`.
+
+        What is no node is a head, an attention score, log-odds of two keys, or else a concept.
+        """
+        if node not in self.graph.index:
+            return self._attention(node) or f"the concept {quoted(node)}"
         row = self.graph.row(node)
         kind = str(self.graph.nodes["kind"][row])
         layer, pos = self.graph.nodes["layer"][row], self.graph.nodes["pos"][row]
@@ -91,6 +96,8 @@ class Naming:
 
     def brief(self, node: str) -> str:
         """Gives a node for tables and paths: `12/4051 at " to"`, `" Mary"`, `error 3 at " to"`."""
+        if node not in self.graph.index:
+            return self._attention(node).removeprefix("the ") or node
         row = self.graph.row(node)
         kind = str(self.graph.nodes["kind"][row])
         layer, pos = self.graph.nodes["layer"][row], self.graph.nodes["pos"][row]
@@ -103,6 +110,28 @@ class Naming:
         if kind == "feature":
             return f"{node.split('@')[0]} at {self.token(pos)}"
         return f"output {self.output(node)}" if kind == "logit" else node
+
+    def terse(self, node: str) -> str:
+        """Gives a node for a line of several: words and outputs as they read, the others by their names."""
+        known = node in self.graph.index
+        read = not known or self.graph.nodes["kind"][self.graph.index[node]] in ("token", "logit")
+        return self.brief(node) if read else node
+
+    def _attention(self, name: str) -> str:
+        """Gives a head, a score or log-odds in words; nothing for any other name."""
+        found = _HEAD.match(name)
+        if found is None:
+            return ""
+        what, head, *places = found.groups()
+        query, key, other = (self.token(None if place is None else int(place)) for place in places)
+        if what == "odds" and other:
+            return f"the log-odds of {key} over {other} in head {head} at {query}"
+        looks = f" from {query} to {key}" if key else ""
+        return f"the score of head {head}{looks}" if what == "score" else f"head {head}{looks}"
+
+
+_HEAD = re.compile(r"^(head|score|odds):(\d+\.\d+)(?:@(\d+),(\d+)(?:-(\d+))?)?$")
+"""Names of heads, attention scores and log-odds, as `circuits.schema` has them."""
 
 
 def quoted(text: str) -> str:

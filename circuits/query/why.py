@@ -1,7 +1,8 @@
-"""Why does the model say this? First order: direct effects, influence, paths, what stays unexplained."""
+"""Why does the model say this? Direct effects, influence, paths, combinations, what stays unexplained."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -11,6 +12,12 @@ from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.graph.influence import scores
 from circuits.query.answer import Answer
+from circuits.query.combinations import (
+    combinations_caption,
+    combinations_table,
+    computed,
+    nodes_of,
+)
 from circuits.query.findings import sentences
 from circuits.query.paths import Path, top_paths
 from circuits.query.subject import Subject, induced
@@ -30,7 +37,10 @@ PATHS = 5
 
 
 def why(graph: Graph, target: str | None = None, *, over: str | None = None, top: int = 10) -> Answer:
-    """Gives what made the model produce one output (or one feature turn on), first order.
+    """Gives what made the model produce one output (or one feature turn on).
+
+    Features, words and paths are of first order; where the graph holds interactions, what acts only
+    together is told too.
 
     Args:
         graph: an attribution graph, best unpruned: only then do the totals close.
@@ -56,6 +66,7 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
         "features": features_table(subject, top),
         "words": words_table(subject),
         "paths": paths_table(subject, paths),
+        **({"combinations": combinations_table(subject, max(top, PATHS))} if computed(graph) else {}),
         "ends": ends_table(subject),
     }
     tables["trust"] = trust_table(subject, tables, score)
@@ -64,9 +75,9 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
         question=f"Why {subject.words()}?",
         finding=finding,
         tables=tables,
-        highlight=_highlight(subject, tables["features"], paths),
+        highlight=_highlight(subject, tables, paths),
         code=_code(subject, target, over, top),
-        captions={**CAPTIONS, "totals": totals_caption(subject)},
+        captions=_captions(subject, tables),
         meta={
             "query": "why",
             "asked": {"target": target, "over": over, "top": top},
@@ -80,8 +91,19 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
     )
 
 
-def _highlight(subject: Subject, features: pl.DataFrame, paths: list[Path]) -> Graph:
-    names = {subject.node, *features["node"], *(node for path in paths for node in path.nodes)}
+def _captions(subject: Subject, tables: Mapping[str, pl.DataFrame]) -> dict[str, str]:
+    said = {**CAPTIONS, "totals": totals_caption(subject)}
+    if "combinations" in tables:
+        said["combinations"] = combinations_caption(tables["combinations"])
+    return said
+
+
+def _highlight(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: list[Path]) -> Graph:
+    """Gives the target, the features and paths told, and what acts together with where it acts."""
+    names = {subject.node, *tables["features"]["node"], *(node for path in paths for node in path.nodes)}
+    if "combinations" in tables:
+        for members, where in tables["combinations"].select("members", "where").iter_rows():
+            names |= set(nodes_of(subject.graph, [*members, where]))
     return induced(subject.graph, np.array([subject.graph.index[name] for name in names]))
 
 
