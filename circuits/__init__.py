@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from circuits.dictionaries.load import load_dictionary
     from circuits.dictionaries.save import save_dictionary
     from circuits.engine.attribute import Compute, attribute
+    from circuits.engine.concepts.backgrounds import Backgrounds
+    from circuits.engine.concepts.measure import ConceptTest, concept_test
     from circuits.engine.edges import Edges
     from circuits.engine.interact import interact
     from circuits.errors import CircuitsError
@@ -62,10 +64,12 @@ __all__ = [
     "AllActive",
     "Answer",
     "ByAttribution",
+    "Backgrounds",
     "Cards",
     "CircuitsError",
     "Compute",
     "Concept",
+    "ConceptTest",
     "Edges",
     "Estimate",
     "Evaluation",
@@ -80,6 +84,7 @@ __all__ = [
     "Trace",
     "__version__",
     "attribute",
+    "concept_test",
     "describe",
     "estimate",
     "evaluate",
@@ -113,10 +118,12 @@ _HOMES: Final = {
     "AllActive": "extraction.select.AllActive",
     "Answer": "query.answer.Answer",
     "ByAttribution": "extraction.select.ByAttribution",
+    "Backgrounds": "engine.concepts.backgrounds.Backgrounds",
     "Cards": "cards.record.Cards",
     "CircuitsError": "errors.CircuitsError",
     "Compute": "engine.attribute.Compute",
     "Concept": "graph.concepts.Concept",
+    "ConceptTest": "engine.concepts.measure.ConceptTest",
     "Edges": "engine.edges.Edges",
     "Estimate": "extraction.estimate.Estimate",
     "Evaluation": "training.evaluate.Evaluation",
@@ -130,6 +137,7 @@ _HOMES: Final = {
     "TopLogits": "prompt.TopLogits",
     "Trace": "trace.Trace",
     "attribute": "engine.attribute.attribute",
+    "concept_test": "engine.concepts.measure.concept_test",
     "describe": "cards.describe.describe",
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",

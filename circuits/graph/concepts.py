@@ -29,7 +29,8 @@ import polars as pl
 from circuits.errors import NotFound, UsageError, near_matches
 from circuits.graph.graph import Graph
 from circuits.graph.grouping import AUTO, automatic
-from circuits.graph.specs import CONSTANT, named, split
+from circuits.graph.influence import CONSTANTS
+from circuits.graph.specs import named, split
 
 SHOWN = 3
 """Nodes listed in an error, at most."""
@@ -163,7 +164,7 @@ def _checked(graph: Graph, concept: Concept) -> Concept:
 
 def _ordered(graph: Graph, name: str, nodes: set[str]) -> tuple[str, ...]:
     kinds = graph.nodes["kind"].cast(pl.String)
-    constants = sorted(node for node in nodes if kinds[graph.row(node)] in CONSTANT)
+    constants = sorted(node for node in nodes if kinds[graph.row(node)] in CONSTANTS)
     if constants:
         raise UsageError(
             f"Concept {name} names {constants[0]}, a constant, which is always on: name features, tokens or"

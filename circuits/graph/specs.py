@@ -13,9 +13,6 @@ import polars as pl
 from circuits.errors import NotFound, UsageError, near_matches
 from circuits.graph.graph import Graph
 
-CONSTANT: Final = ("bias", "rest")
-"""Kinds of nodes that are always on, never players."""
-
 PLACED: Final = ("token", "position", "feature")
 """Kinds of nodes that a word or a position means."""
 
