@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from circuits.engine.concepts.backgrounds import Backgrounds
     from circuits.engine.concepts.measure import ConceptTest, concept_test
     from circuits.engine.edges import Edges
+    from circuits.engine.games.estimate import interactions
     from circuits.engine.interact import interact
     from circuits.errors import CircuitsError
     from circuits.extraction.estimate import Estimate, estimate
@@ -90,6 +91,7 @@ __all__ = [
     "evaluate",
     "extract",
     "interact",
+    "interactions",
     "label_features",
     "load_cards",
     "load_dictionary",
@@ -143,6 +145,7 @@ _HOMES: Final = {
     "evaluate": "training.evaluate.evaluate",
     "extract": "extraction.extract.extract",
     "interact": "engine.interact.interact",
+    "interactions": "engine.games.estimate.interactions",
     "label_features": "cards.apply.label_features",
     "load_cards": "cards.store.load_cards",
     "load_dictionary": "dictionaries.load.load_dictionary",

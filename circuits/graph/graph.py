@@ -148,7 +148,7 @@ class Graph:
         *,
         off: Sequence[str] = (),
         targets: Sequence[str] | None = None,
-        batch: int = 256,
+        batch: int = 1024,
     ) -> Float[np.ndarray, "B T"]:
         """Gives the targets' values when only some nodes stay on: see `circuits.graph.run`."""
         from circuits.graph.run import run  # JAX, loaded only when a graph is run

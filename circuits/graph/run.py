@@ -30,7 +30,7 @@ def run(
     *,
     off: Sequence[str] = (),
     targets: Sequence[str] | None = None,
-    batch: int = 256,
+    batch: int = 1024,
 ) -> Values:
     """Gives the targets' values when only some nodes stay on, patterns and scales frozen.
 
@@ -71,6 +71,10 @@ class Runner:
     pre-activation; a mask on the target itself does not change that. Dormant features have
     activation 0 and turn on when their pre-activation passes the threshold.
 
+    Where `players` are given, a mask has a column for each of them instead of one for each node: all
+    nodes of a player are on or off together, nodes of no player stay on. What a player's constants do
+    is added up once, so that the work no longer grows with their number.
+
     Features are evaluated level by level (the longest path of features below each), a dense block a
     level over all that comes before: memory is about half the square of the number of features on
     some path to a target, in the precision of the graph's edges. Features on no such path are not
@@ -81,24 +85,39 @@ class Runner:
         targets: names of the nodes whose value is asked for: logits or expanded features; the
             graph's own unless given.
         batch: coalitions evaluated at once.
+        players: rows of the node table, one sequence a column of the masks, no row twice; every node
+            a player of its own unless given.
 
     Attributes:
         targets: the names of the columns of the result.
+        gates: rows of the node table: the features evaluated, those that others react to first.
+        level: for each of `gates`, the number of features on the longest path that ends there.
 
     Raises:
-        UsageError: no target, or a target never expanded, or a batch below 1.
+        UsageError: no target, or a target never expanded, or a batch below 1, or a node in two players.
         NotFound: a target is no node.
     """
 
-    def __init__(self, graph: Graph, *, targets: Sequence[str] | None = None, batch: int = 256) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        targets: Sequence[str] | None = None,
+        batch: int = 1024,
+        players: Sequence[Sequence[int]] | None = None,
+    ) -> None:
         if batch < 1:
             raise UsageError(f"A batch of {batch} coalitions is empty: give 1 or more.")
         self.targets = list(graph.targets if targets is None else targets)
         self.batch = batch
-        self.size = len(graph.nodes)
+        self.size = len(graph.nodes) if players is None else len(players)
         self.dtype = np.dtype(np.float64 if graph.edges["weight"].dtype == pl.Float64 else np.float32)
+        owner = np.arange(self.size) if players is None else _owners(graph, players)
         with self._precision():
-            self._plan = _plan(graph, _target_rows(graph, self.targets), self.dtype)
+            self._plan = _plan(graph, _target_rows(graph, self.targets), owner, self.dtype)
+        levels = self._plan.levels
+        self.gates = np.concatenate([np.zeros(0, np.int64), *(level.nodes for level in levels)])
+        self.level = np.repeat(np.arange(1, len(levels) + 1), [len(level.nodes) for level in levels])
 
     def __call__(self, masks: Masks) -> Values:
         """Gives the value of every target (column) under every mask (row).
@@ -106,35 +125,68 @@ class Runner:
         Raises:
             UsageError: masks of a wrong shape, or not finite.
         """
+        return self._batches(masks, watched=False)[0]
+
+    def observe(self, masks: Masks) -> tuple[Values, Float[np.ndarray, "B K"]]:
+        """Gives the targets' values and the pre-activations of `gates`, from the same passes.
+
+        Raises:
+            UsageError: masks of a wrong shape, or not finite.
+        """
+        return self._batches(masks, watched=True)
+
+    def gains(self, slopes: Float[np.ndarray, "K"]) -> Float[np.ndarray, "K T"]:
+        """Gives what one unit more of each of `gates` adds to the targets, gates after it being linear.
+
+        Gate j passes on `slopes`[j] times what its pre-activation moves by.
+        """
+        added = np.zeros((self._plan.width, len(self.targets)))
+        added[: len(self._plan.weights)] = np.asarray(self._plan.weights)
+        first, stop = len(self._plan.inputs), len(self._plan.inputs) + len(self.gates)
+        for level in reversed(self._plan.levels):
+            at = slice(level.start, level.start + len(level.nodes))
+            weights = np.asarray(level.arrays[0])[:, : len(level.nodes)]
+            passed = slopes[at.start - first : at.stop - first, None] * added[at]
+            added[: len(weights)] += weights @ passed
+        return added[first:stop]
+
+    def _batches(self, masks: Masks, *, watched: bool) -> tuple[Values, Float[np.ndarray, "B K"]]:
         if masks.ndim != 2 or masks.shape[1] != self.size:
             raise UsageError(
                 f"Masks have shape {masks.shape} instead of (coalitions, {self.size}): one column a"
-                " node of the graph."
+                " node of the graph, or a player."
             )
         if not np.isfinite(masks).all():
             raise UsageError("Masks hold NaN or infinity: give numbers, 1 for on and 0 for off.")
         found = np.empty((len(masks), len(self.targets)), self.dtype)
+        seen = np.empty((len(masks), len(self.gates) if watched else 0), self.dtype)
+        rows = min(self.batch, _bucket(len(masks)))  # few shapes, so that little is compiled
         with self._precision():
-            for start in range(0, len(masks), self.batch):
-                part = masks[start : start + self.batch]
-                found[start : start + len(part)] = self._run(part.astype(self.dtype))
-        return found
+            for start in range(0, len(masks), rows):
+                part = slice(start, start + rows)
+                found[part], seen[part] = self._run(masks[part].astype(self.dtype), rows, watched)
+        return found, seen
 
     def _precision(self) -> AbstractContextManager[Any]:
         return jax.enable_x64(True) if self.dtype == np.float64 else nullcontext()
 
-    def _run(self, masks: Float[np.ndarray, "b N"]) -> Float[np.ndarray, "b T"]:
+    def _run(
+        self, masks: Float[np.ndarray, "b N"], rows: int, watched: bool
+    ) -> tuple[Float[np.ndarray, "b T"], Float[np.ndarray, "b K"]]:
         plan, count = self._plan, len(masks)
-        rows = min(self.batch, _bucket(count))  # few shapes, so that little is compiled
+        masks = np.append(masks, np.ones((count, 1), self.dtype), axis=1)  # owner −1: always on
         # constants move by mask − 1; features stand at 0, no difference, until their level is reached
         moved = np.zeros((rows, plan.width), self.dtype)
-        moved[:count, : len(plan.constants)] = masks[:, plan.constants] - 1
-        values = jnp.asarray(moved)
+        moved[:count, : len(plan.inputs)] = masks[:, plan.inputs] - 1
+        values, seen = jnp.asarray(moved), [np.zeros((count, 0), self.dtype)]
         for level in plan.levels:
             mask = np.zeros((rows, level.padded), self.dtype)
-            mask[:count, : len(level.nodes)] = masks[:, level.nodes]
-            values = _step(values, mask, level.start, level.arrays, plan.gates)
-        return np.asarray(plan.base + _product(values, plan.weights))[:count]
+            mask[:count, : len(level.nodes)] = masks[:, level.owner]
+            values, z = _step(values, mask, level.start, level.arrays, (plan.gates, watched))
+            if watched:
+                seen.append(np.asarray(z)[:count, : len(level.nodes)])
+        found = np.asarray(plan.base + _product(values, plan.weights))[:count]
+        return found, np.concatenate(seen, axis=1)
 
 
 @dataclass(frozen=True)
@@ -142,6 +194,7 @@ class _Level:
     """Features that depend on earlier levels only; arrays are padded to few sizes."""
 
     nodes: Int[np.ndarray, "k"]
+    owner: Int[np.ndarray, "k"]  # column of the masks; −1: always on
     start: int
     arrays: tuple[Array, ...]  # weights, base, activation, threshold, gate
 
@@ -152,9 +205,12 @@ class _Level:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Columns of the state: constants, then features by level. `weights` and `base` are the targets'."""
+    """Columns of the state: players' constants, then features by level; `weights`, `base`: the targets'.
 
-    constants: Int[np.ndarray, "c"]
+    `inputs` are the columns of the masks that hold constants some target depends on.
+    """
+
+    inputs: Int[np.ndarray, "c"]
     levels: tuple[_Level, ...]
     weights: Array
     base: Array
@@ -162,15 +218,20 @@ class _Plan:
     gates: tuple[str, ...]
 
 
-@partial(jax.jit, static_argnames=("gates",), donate_argnums=(0,))
+@partial(jax.jit, static_argnames=("kinds",), donate_argnums=(0,))
 def _step(
-    values: Array, mask: Array, start: int | Array, arrays: tuple[Array, ...], gates: tuple[str, ...]
-) -> Array:
-    """Gives the state with one level's differences a' − a written at column `start`."""
+    values: Array,
+    mask: Array,
+    start: int | Array,
+    arrays: tuple[Array, ...],
+    kinds: tuple[tuple[str, ...], bool],
+) -> tuple[Array, Array | None]:
+    """Gives the state with one level's differences a' − a written at column `start`; z if watched."""
     weights, base, activation, threshold, gate = arrays
+    gates, watched = kinds
     z = base + _product(values, weights)
     now = mask * apply_gates(z, threshold, gate, gates)
-    return lax.dynamic_update_slice(values, now - activation, (0, start))
+    return lax.dynamic_update_slice(values, now - activation, (0, start)), z if watched else None
 
 
 @jax.jit
@@ -212,15 +273,35 @@ def _target_rows(graph: Graph, names: Sequence[str]) -> Int[np.ndarray, "T"]:
     return rows
 
 
-def _plan(graph: Graph, targets: Int[np.ndarray, "T"], dtype: np.dtype[Any]) -> _Plan:
+def _owners(graph: Graph, players: Sequence[Sequence[int]]) -> Int[np.ndarray, "N"]:
+    """Gives the player each node belongs to, −1 for none."""
+    owner = np.full(len(graph.nodes), -1)
+    for player, rows in enumerate(players):
+        for row in rows:
+            if owner[row] >= 0:
+                raise UsageError(
+                    f"{graph.nodes['node'][row]} is in player {owner[row]} and in player {player}: players"
+                    " must not overlap."
+                )
+            owner[row] = player
+    return owner
+
+
+def _plan(
+    graph: Graph, targets: Int[np.ndarray, "T"], owner: Int[np.ndarray, "N"], dtype: np.dtype[Any]
+) -> _Plan:
     """Orders what the targets depend on into levels and lays their weights out as dense blocks."""
     live = of_kind(graph, "feature") & graph.nodes["expanded"].to_numpy()
     effects = _effects(graph, live, dtype)
     needed = _upstream(effects, targets)
     depth = _depth(effects, live & needed)
-    constants = np.flatnonzero(needed & ~live)
+    constants = np.flatnonzero(needed & ~live & (owner >= 0))
+    inputs, column = np.unique(owner[constants], return_inverse=True)
+    added = sp.csr_array(
+        (np.ones(len(constants), dtype), (constants, column)), shape=(len(owner), len(inputs))
+    )
     features = np.argsort(depth, kind="stable")[np.count_nonzero(depth == 0) :]
-    state = sp.csr_array(effects[:, np.concatenate([constants, features])])
+    state = sp.csr_array(sp.hstack([effects @ added, effects[:, features]]))
 
     def block(nodes: Int[np.ndarray, "k"], before: int) -> Float[np.ndarray, "h k2"]:
         """The weights into `nodes`, transposed, from the first columns of the state; padded."""
@@ -233,15 +314,15 @@ def _plan(graph: Graph, targets: Int[np.ndarray, "T"], dtype: np.dtype[Any]) -> 
     activation, threshold = (
         graph.nodes[name].fill_null(0).to_numpy() for name in ("activation", "threshold")
     )
-    levels, start = [], len(constants)
+    levels, start = [], len(inputs)
     for nodes in np.split(features, np.flatnonzero(np.diff(depth[features])) + 1) if len(features) else []:
         columns = [_padded(values[nodes].astype(dtype)) for values in (base, activation, threshold)]
         arrays = [block(nodes, start), *columns, _padded(codes[nodes])]
-        levels.append(_Level(nodes, start, tuple(jnp.asarray(array) for array in arrays)))
+        levels.append(_Level(nodes, owner[nodes], start, tuple(jnp.asarray(array) for array in arrays)))
         start += len(nodes)
     width = max([_bucket(start), *(level.start + level.padded for level in levels)])
     weights, constant = block(targets, start)[:, : len(targets)], base[targets].astype(dtype)
-    return _Plan(constants, tuple(levels), jnp.asarray(weights), jnp.asarray(constant), width, gates)
+    return _Plan(inputs, tuple(levels), jnp.asarray(weights), jnp.asarray(constant), width, gates)
 
 
 def _effects(graph: Graph, live: Bool[np.ndarray, "N"], dtype: np.dtype[Any]) -> sp.csr_array:
