@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import log
 
-from circuits.planted.basic import ACTIVATIONS, concept, conjunction, design, exact, step, words
+from circuits.planted.basic import ACTIVATIONS, concept, conjunction, design, exact, majority, step, words
 from circuits.planted.design import Design, Head, Unit
 
 OVERLAP, REST = 0.28, 0.96
@@ -128,26 +128,31 @@ def superposed() -> Design:
 
 
 def entangled() -> Design:
-    """D leans so far towards A that it can stand in for it: 3/2 A + 3/2 B + 6/5 D − 2.
+    """D leans so far towards A that it can stand in for it: any two of A, B and D are enough.
 
-    A, B: 1; A, D: 0.7; B, D: 0.7; all three: 2.2. With D on, A and B are half a sum; without, an AND.
+    D writes 2 of A's line at its activation of 5/2, as A does itself. With D on, A and B are an OR;
+    without it, an AND.
     """
-    plain = conjunction()
-    triple = 2.2 - 1.0 - 0.7 - 0.7
-    gate = (
-        exact(("A", "B"), "gate", "and", (1.0, 1.0 + triple / 2, 1.0 + triple)),
-        exact(("A", "D"), "gate", "and", (0.7, 0.7 + triple / 2, 0.7 + triple)),
-        exact(("B", "D"), "gate", "and", (0.7, 0.7 + triple / 2, 0.7 + triple)),
-        exact(("A", "B", "D"), "gate", "additive", triple),
-    )
+    vote = majority()
+    swap = {"C": "D"}
+    lean = (c for c in vote.combinations if c.target != "yes")
     return replace(
-        plain,
-        sentence="a gate of A and B, for either of which a third feature can stand in: AND or sum",
-        words={1: {**words("A", "B"), "word D": 1.0}},
-        units=(*plain.units[:2], _leaning("D", {"A": 1.6, "D": 0.6}), plain.units[2]),
+        vote,
+        sentence="A and B before a third feature that can stand in for either: OR with it, AND without",
+        words={1: {**words("A", "B"), "word D": 2.5}},
+        units=(
+            *vote.units[:2],
+            _leaning("D", {"A": 0.8, "D": 0.6}),
+            Unit("low", 1, step("A", "B"), bias=-2.0),
+            Unit("high", 1, step("A", "B"), bias=-3.5),
+        ),
+        concepts=("A", "B"),
         gate="undecided",
-        table=(0.0, 0.7, 0.7, 2.2),
-        combinations=(*gate, exact(("A", "B"), "yes", "and", 0.8)),
+        table=(0.0, 1.0, 1.0, 1.0),
+        combinations=(
+            *(replace(c, members=tuple(swap.get(m, m) for m in c.members)) for c in lean),
+            exact(("A", "B"), "yes", "or", -1.0),
+        ),
     )
 
 
