@@ -95,6 +95,18 @@ HYPEREDGE_SCHEMA: Final = pl.Schema(
 )
 """Rows whose `via` is not null are shares of the row with the same members, target and index."""
 
+HEAD_SCHEMA: Final = pl.Schema(
+    {
+        "source": pl.String(),
+        "target": pl.String(),
+        "via": pl.String(),  # head:5.3; none: past all heads; other: what the other rows lack
+        "layer": pl.Int32(),  # null where `via` is no head
+        "head": pl.Int32(),
+        "weight": pl.Float64(),  # what of the edge's weight is lost without the head
+    }
+)
+"""Head loadings: the rows of an edge sum to its weight."""
+
 _FEATURE = re.compile(r"^(\d+)/(\d+)@(\d+)$")
 
 

@@ -251,16 +251,13 @@ def pull(
         positions: where.
         target_layer: the layer whose features the targets are, or L for logits.
         parallel: attention stands beside the MLP, so a feature does not read its own layer's attention.
-        entering: the targets read the stream that enters the layer, below its attention, as queries and
-            keys do, rather than what its features read.
+        entering: the targets read the stream that enters the layer, below attention (queries and keys do).
     """
     own, m = None, cut.inputs.shape[1]
-    if entering:
-        g = _start(reads, positions, m=m)
-    elif target_layer < len(cut.layers) and cut.layers[target_layer].stream:
-        g, own = _below(cut.layers[target_layer], _start(reads, positions, m=m), parallel=parallel)
-    elif parallel or target_layer == len(cut.layers):
-        g = _start(reads, positions, m=m)
+    if not entering and target_layer < len(cut.layers) and cut.layers[target_layer].stream:
+        g, own = below(cut.layers[target_layer], placed(reads, positions, m=m), parallel=parallel)
+    elif entering or parallel or target_layer == len(cut.layers):
+        g = placed(reads, positions, m=m)
     else:
         g, own = _enter(cut.layers[target_layer], reads, positions, m=m)
     effects: list[LayerEffects] = []
@@ -276,10 +273,10 @@ def pull(
 
 
 @partial(jax.jit, static_argnames=("m",))
-def _start(reads: Float[Array, "T d"], positions: Int[Array, "T"], *, m: int) -> Float[Array, "m T d"]:
-    targets, width = reads.shape
-    g = jnp.zeros((m, targets, width), reads.dtype)
-    return g.at[positions, jnp.arange(targets)].set(reads)
+def placed(reads: Float[Array, "T d"], positions: Int[Array, "T"], *, m: int) -> Float[Array, "m T d"]:
+    """Gives cotangents that are what each target reads, at its position."""
+    g = jnp.zeros((m, *reads.shape), reads.dtype)
+    return g.at[positions, jnp.arange(len(reads))].set(reads)
 
 
 @partial(jax.jit, static_argnames=("m",))
@@ -287,7 +284,7 @@ def _enter(
     layer: Layer, reads: Float[Array, "T d"], positions: Int[Array, "T"], *, m: int
 ) -> tuple[Float[Array, "m T d"], Float[Array, "T"] | None]:
     """Carries targets below the attention of their own layer, which each reads at one position only."""
-    g = _start(reads, positions, m=m)
+    g = placed(reads, positions, m=m)
     bias = None
     if layer.attention_bias is not None:
         bias = (reads * layer.attention_bias[positions]).sum(1)
@@ -307,7 +304,7 @@ def _down(
     """Reads out one layer's sources and carries the cotangents to the residual stream below it."""
     read = g if layer.block_position is None else g[layer.block_position]
     blocks = jnp.einsum("btd,bsd->bts", read, layer.blocks)
-    lower, bias = (jnp.zeros_like(g), None) if layer.stream else _below(layer, g, parallel=parallel)
+    lower, bias = (jnp.zeros_like(g), None) if layer.stream else below(layer, g, parallel=parallel)
     return lower, LayerEffects(
         blocks=blocks,
         total=jnp.einsum("bts,bs->t", blocks, layer.live),
@@ -318,13 +315,13 @@ def _down(
 
 
 @partial(jax.jit, static_argnames=("parallel",))
-def _below(
+def below(
     layer: Layer, g: Float[Array, "m T d"], *, parallel: bool
 ) -> tuple[Float[Array, "m T d"], Float[Array, "T"]]:
     """Carries cotangents past what surrounds the features, and tells what the constants there add."""
-    beside = _beside(layer, g)
+    beside = pass_beside(layer, g)
     middle = g if parallel else g + beside
-    lower = middle + _attention(middle, layer)
+    lower = middle + attend_back(middle, layer)
     bias = _constant(middle, layer.attention_bias)
     if layer.passing is not None:
         bias += _constant(g, layer.passing.constant)
@@ -338,7 +335,7 @@ def _nothing(layer: Layer, targets: int) -> LayerEffects:
     return LayerEffects(jnp.zeros((blocks, targets, size), none.dtype), none, none, none, none)
 
 
-def _beside(layer: Layer, g: Float[Array, "m T d"]) -> Float[Array, "m T d"] | float:
+def pass_beside(layer: Layer, g: Float[Array, "m T d"]) -> Float[Array, "m T d"] | float:
     """Gives what the MLP's input receives by the skip connection or through a held MLP."""
     beside: Array | float = 0.0
     if layer.skip is not None and layer.skip_scale is not None:
@@ -363,7 +360,7 @@ def _read_inputs(g: Float[Array, "m T d"], inputs: Float[Array, "J m d"]) -> Flo
     return jnp.einsum("ptd,jpd->jpt", g, inputs)
 
 
-def _attention(g: Float[Array, "m T d"], layer: Layer) -> Float[Array, "m T d"] | float:
+def attend_back(g: Float[Array, "m T d"], layer: Layer) -> Float[Array, "m T d"] | float:
     """Gives V' P' O' g: what attention's inputs receive of the cotangents of its outputs."""
     if layer.output is None or layer.value is None or layer.pattern is None:
         return 0.0

@@ -197,4 +197,5 @@ def players(engine: Engine) -> np.ndarray:
 def key_group(trace: Trace, head: int) -> int:
     """Gives the key group a head reads: H / K heads share one."""
     made = scores_of(trace)
-    return head * made.key.shape[1] // made.query.shape[1]
+    groups, heads = made.key.shape[1], made.query.shape[1]
+    return int(head * groups // heads)

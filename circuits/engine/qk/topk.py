@@ -141,9 +141,10 @@ class _Search:
         return sizes
 
     def _signed(self, products: np.ndarray) -> np.ndarray:
-        if self._sign == "both":
-            return np.abs(products)
-        return products if self._sign == "positive" else -products
+        signed: np.ndarray = {"both": np.abs, "positive": np.positive, "negative": np.negative}[self._sign](
+            products
+        )
+        return signed
 
     def _tile(self, start: int, least: float, k: int) -> Pairs:
         """Gives the k largest pairs of a tile that reach `least`, and perhaps some more."""
