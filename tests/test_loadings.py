@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from strategies import random_trace
 
 from circuits.engine.attribute import attribute
@@ -14,8 +15,9 @@ from circuits.engine.edges import Edges
 from circuits.engine.exact import exact_weights
 from circuits.engine.qk.loadings import check_weights, head_loadings, head_table, strongest_edges
 from circuits.engine.rows import Engine
-from circuits.errors import Incompatible
+from circuits.errors import Incompatible, InvalidFile
 from circuits.graph.influence import influence
+from circuits.graph.io import load_run, save_run
 from circuits.schema import HEAD_SCHEMA
 
 PARTS = {
@@ -136,3 +138,21 @@ def test_another_traces_graph_is_refused():
     other = replace(found, weight=found.weight + 0.5)
     with pytest.raises(Incompatible, match=r"weighs .* in the graph and .* by the trace"):
         check_weights(graph, edges, other)
+
+
+def test_loadings_stay_with_their_nodes_and_survive_a_run(tmp_path):
+    graph, _, found, _ = found_of(random_trace(6), 200)
+    graph = replace(graph, heads=head_table(graph, found, top=3))
+    save_run(graph, tmp_path / "run")
+    assert_frame_equal(load_run(tmp_path / "run").heads, graph.heads)
+    few = graph.top(4)
+    left = set(few.nodes["node"])
+    assert 0 < len(few.heads) < len(graph.heads)
+    assert few.heads.equals(graph.heads.filter(pl.col("source").is_in(left) & pl.col("target").is_in(left)))
+    bare = replace(graph, heads=graph.heads.clear())
+    save_run(bare, tmp_path / "bare")
+    assert not (tmp_path / "bare" / "heads.parquet").exists()
+    assert len(load_run(tmp_path / "bare").heads) == 0
+    (tmp_path / "run" / "heads.parquet").unlink()
+    with pytest.raises(InvalidFile, match=r"heads\.parquet missing"):
+        load_run(tmp_path / "run")

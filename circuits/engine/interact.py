@@ -58,6 +58,11 @@ def interact(
     tell = progress or (lambda *_: None)
     results = {job.method.channel: _results(job, done or {}, keep, tell) for job in work}
     entries = {job.method.channel: _entry(job, results[job.method.channel]) for job in work}
+    loadings = [
+        found.loadings for channel in results.values() for found in channel if found.loadings is not None
+    ]
+    if loadings:
+        graph = replace(graph, heads=pl.concat(loadings))
     new = [found.hyperedges for channel in results.values() for found in channel]
     return merged(graph, new, entries)
 

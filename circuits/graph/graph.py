@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from circuits.errors import InvalidFile, NotFound, near_matches
-from circuits.schema import HYPEREDGE_SCHEMA, NODE_SCHEMA, edge_schema
+from circuits.schema import HEAD_SCHEMA, HYPEREDGE_SCHEMA, NODE_SCHEMA, edge_schema
 from circuits.trace import Trace
 
 Masks = Float[np.ndarray, "B N"] | Bool[np.ndarray, "B N"] | Int[np.ndarray, "B N"]
@@ -33,6 +33,8 @@ class Graph:
             `strength` (weight per unit of the source's activation), sorted by (target, source).
         hyperedges: interactions, columns of `circuits.schema.HYPEREDGE_SCHEMA`.
         meta: prompt, fingerprints, methods, settings, versions, timings; JSON-compatible.
+        heads: which attention heads carry which edges, columns of `circuits.schema.HEAD_SCHEMA`; empty
+            unless asked for (`QK`).
 
     Raises:
         InvalidFile: a table lacks a column, names a node twice, or has an edge that runs backwards.
@@ -42,10 +44,12 @@ class Graph:
     edges: pl.DataFrame
     hyperedges: pl.DataFrame
     meta: Mapping[str, Any] = field(default_factory=dict)
+    heads: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HEAD_SCHEMA))
 
     def __post_init__(self) -> None:
         _check_columns("nodes", self.nodes, NODE_SCHEMA)
         _check_columns("hyperedges", self.hyperedges, HYPEREDGE_SCHEMA)
+        _check_columns("heads", self.heads, HEAD_SCHEMA)
         names = self.nodes["node"]
         if names.n_unique() != len(names):
             twice = names.filter(names.is_duplicated()).unique(maintain_order=True).head(3).to_list()

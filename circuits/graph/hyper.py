@@ -11,7 +11,7 @@ from circuits.schema import HYPEREDGE_SCHEMA
 
 
 def with_hyperedges(part: Graph, whole: Graph) -> Graph:
-    """Gives a part of a graph with the hyperedges of the whole that name no node that was cut off.
+    """Gives a part of a graph with the hyperedges and head loadings of the whole that name no node cut off.
 
     Members, targets and `via` may also be no nodes (concepts, attention scores, heads): those stay.
 
@@ -21,6 +21,8 @@ def with_hyperedges(part: Graph, whole: Graph) -> Graph:
     """
     names = whole.nodes["node"]
     lost = names.filter(~names.is_in(part.nodes["node"].implode())).implode()
+    ends = pl.col("source").is_in(lost) | pl.col("target").is_in(lost)
+    part = replace(part, heads=whole.heads.filter(~ends))
     if not len(whole.hyperedges):
         return part
     cut = (

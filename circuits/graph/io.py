@@ -7,6 +7,7 @@
       nodes.parquet       the node table; a node's id is its row number, and ids are in topological order
       edges.parquet       source and target (int32 ids), weight, strength, sorted by (target, source)
       hyperedges.parquet  the interactions, members as a list of node names
+      heads.parquet       optional: which attention heads carry which edges
       trace.safetensors   optional: the trace, as `circuits.trace` documents it
 """
 
@@ -22,13 +23,14 @@ import polars as pl
 from circuits.errors import CircuitsError, InvalidFile, NotFound, OutputExists
 from circuits.files import atomic, checksum
 from circuits.graph.graph import Graph, edge_frame
-from circuits.schema import HYPEREDGE_SCHEMA, NODE_SCHEMA, RUN_VERSION
+from circuits.schema import HEAD_SCHEMA, HYPEREDGE_SCHEMA, NODE_SCHEMA, RUN_VERSION
 from circuits.trace import Trace
 from circuits.trace_io import load_trace, save_trace
 
 MANIFEST: Final = "manifest.json"
 TRACE: Final = "trace.safetensors"
 TABLES: Final = ("nodes", "edges", "hyperedges")
+HEADS: Final = "heads"
 ADDED: Final = ("effect", "via", "engine")
 ROW_GROUP: Final = 131_072  # edges of one target are read without the other row groups
 
@@ -55,6 +57,8 @@ def save_run(graph: Graph, path: str | Path, *, overwrite: bool = False, trace: 
     numbers = graph.edges.select("weight", "strength")
     edges = numbers.select(pl.Series("source", source), pl.Series("target", target), pl.all())
     tables = {"nodes": graph.nodes, "edges": edges, "hyperedges": graph.hyperedges}
+    if len(graph.heads):
+        tables[HEADS] = graph.heads
     with atomic(where, directory=True, overwrite=overwrite) as temporary:
         for name, table in tables.items():
             _write_table(table, temporary / f"{name}.parquet")
@@ -82,15 +86,17 @@ def load_run(path: str | Path) -> Graph:
     where = Path(path)
     manifest = load_manifest(where)
     _check_files(where, manifest)
-    nodes, edges, hyperedges = (_read_table(where / f"{name}.parquet") for name in TABLES)
-    for name, table in zip(TABLES, (nodes, edges, hyperedges), strict=True):
+    tables = {name: _read_table(where / f"{name}.parquet") for name in _tables(manifest)}
+    for name, table in tables.items():
         if len(table) != manifest["rows"].get(name):
             raise InvalidFile(
                 f"{where}: {name}.parquet has {len(table)} rows instead of {manifest['rows'].get(name)}."
             )
     try:
-        nodes, hyperedges = _typed(nodes, NODE_SCHEMA), _typed(hyperedges, HYPEREDGE_SCHEMA)
-        return Graph(nodes, _named(nodes, edges), hyperedges, manifest["meta"])
+        nodes = _typed(tables["nodes"], NODE_SCHEMA)
+        hyperedges = _typed(tables["hyperedges"], HYPEREDGE_SCHEMA)
+        heads = tables.get(HEADS, pl.DataFrame(schema=HEAD_SCHEMA))
+        return Graph(nodes, _named(nodes, tables["edges"]), hyperedges, manifest["meta"], heads)
     except (CircuitsError, pl.exceptions.PolarsError) as cause:
         raise InvalidFile(f"{where}: {cause}") from cause
 
@@ -142,7 +148,7 @@ def load_manifest(path: str | Path) -> Mapping[str, Any]:
 def _check_files(where: Path, manifest: Mapping[str, Any], *, only: str | None = None) -> None:
     """Refuses missing files and files whose content is not what was written."""
     listed = manifest["checksums"]
-    wanted = [only] if only else [f"{name}.parquet" for name in TABLES]
+    wanted = [only] if only else [f"{name}.parquet" for name in _tables(manifest)]
     missing = [name for name in wanted if name not in listed or not (where / name).is_file()]
     if missing:
         raise InvalidFile(f"{where} is incomplete: {', '.join(missing)} missing.")
@@ -153,6 +159,11 @@ def _check_files(where: Path, manifest: Mapping[str, Any], *, only: str | None =
                 f"{where} was tampered with or truncated: {name} has SHA-256 {has[:12]}… instead of"
                 f" {str(listed[name])[:12]}…."
             )
+
+
+def _tables(manifest: Mapping[str, Any]) -> list[str]:
+    """Gives the tables of a run: those every run has, and head loadings where they were kept."""
+    return [*TABLES, *([HEADS] if HEADS in manifest["rows"] else [])]
 
 
 def _typed(table: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
