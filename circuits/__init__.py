@@ -64,8 +64,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AllActive",
     "Answer",
-    "ByAttribution",
     "Backgrounds",
+    "ByAttribution",
     "Cards",
     "CircuitsError",
     "Compute",

@@ -20,6 +20,7 @@ def interactions(
     order: int = 2,
     budget: int = 1 << 14,
     seed: int = 0,
+    tell: Tell = quiet,
 ) -> InteractionTable:
     """Gives the interactions of a game's players up to an order.
 
@@ -32,6 +33,7 @@ def interactions(
         order: the largest set.
         budget: distinct coalitions to ask about, at most. Exact if it reaches 2^n and n ≤ 20.
         seed: of the coalitions drawn.
+        tell: called with the coalitions done and their number.
 
     Raises:
         UsageError: players missing or named twice, an order no set has, a budget below
@@ -52,7 +54,7 @@ def interactions(
     check_order(index, order, n)
     check_budget(n, order, index, budget)
     if n <= enumeration.MOST_PLAYERS and 1 << n <= budget:
-        return exact(asked, index, order)
+        return exact(asked, index, order, tell)
     raise UsageError(
         f"{n} players: give a budget of 2^n = {1 << n}; estimates (seed {seed}) are being built."
     )

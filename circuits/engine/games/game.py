@@ -169,6 +169,9 @@ class Game:
             UsageError: masks of a wrong shape, more coalitions than the budget allows, or a worth that
                 is not one finite number a coalition.
         """
+        self._check_shape(masks)
+        if self._table is not None:
+            return self._table[masks @ (1 << np.arange(len(self.players)))]
         return self.observe(masks)[0]
 
     def observe(self, masks: Coalitions) -> tuple[Float[np.ndarray, "B"], Float[np.ndarray, "B K"]]:
@@ -177,13 +180,7 @@ class Game:
         Raises:
             UsageError: see `__call__`.
         """
-        if masks.ndim != 2 or masks.shape[1] != len(self.players):
-            raise UsageError(
-                f"Coalitions have shape {masks.shape} instead of (coalitions, {len(self.players)}): one"
-                " column a player."
-            )
-        if self._table is not None and self.gates is None:
-            return self._table[masks @ (1 << np.arange(masks.shape[1]))], np.zeros((len(masks), 0))
+        self._check_shape(masks)
         keys = [row.tobytes() for row in np.packbits(masks, axis=1)]
         new = list({key: row for row, key in enumerate(keys) if key not in self._place}.values())
         self._check_budget(len(self._place) + len(new))
@@ -194,6 +191,13 @@ class Game:
         place = np.array([self._place[key] for key in keys], np.int64)
         self._worths, self._seen = [np.concatenate([*self._worths, np.zeros(0)])], self._joined()
         return self._worths[0][place], self._seen[0][place]
+
+    def _check_shape(self, masks: Coalitions) -> None:
+        if masks.ndim != 2 or masks.shape[1] != len(self.players):
+            raise UsageError(
+                f"Coalitions have shape {masks.shape} instead of (coalitions, {len(self.players)}): one"
+                " column a player."
+            )
 
     def _check_budget(self, evaluations: int) -> None:
         if self.budget is not None and evaluations > self.budget:
