@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from circuits.engine import enumeration
 from circuits.engine.games.design import check_budget
-from circuits.engine.games.game import Game, Tell, Worth, quiet
+from circuits.engine.games.game import Game, Worth
 from circuits.engine.games.table import InteractionTable, points
 from circuits.engine.indices import check_order
 from circuits.errors import UsageError
@@ -20,7 +20,6 @@ def interactions(
     order: int = 2,
     budget: int = 1 << 14,
     seed: int = 0,
-    tell: Tell = quiet,
 ) -> InteractionTable:
     """Gives the interactions of a game's players up to an order.
 
@@ -33,7 +32,6 @@ def interactions(
         order: the largest set.
         budget: distinct coalitions to ask about, at most. Exact if it reaches 2^n and n ≤ 20.
         seed: of the coalitions drawn.
-        tell: called with the coalitions done and their number.
 
     Raises:
         UsageError: players missing or named twice, an order no set has, a budget below
@@ -54,15 +52,15 @@ def interactions(
     check_order(index, order, n)
     check_budget(n, order, index, budget)
     if n <= enumeration.MOST_PLAYERS and 1 << n <= budget:
-        return exact(asked, index, order, tell)
+        return exact(asked, index, order)
     raise UsageError(
         f"{n} players: give a budget of 2^n = {1 << n}; estimates (seed {seed}) are being built."
     )
 
 
-def exact(game: Game, index: str, order: int, tell: Tell = quiet) -> InteractionTable:
+def exact(game: Game, index: str, order: int) -> InteractionTable:
     """Gives the interactions of a game of up to 20 players from the worths of all its coalitions."""
-    worths = game.table(tell)
+    worths = game.table()
     found = enumeration.interactions(worths, index, order)
     sets = [found.members(t) for t in range(1, order + 1)]
     return InteractionTable(

@@ -98,6 +98,7 @@ class Game:
         budget: distinct coalitions that may be asked about; any number unless given.
         batch: coalitions handed to `worth` at once.
         watch: keep the gates' pre-activations too, where the worth shows them.
+        tell: called with the coalitions asked about and how many there will be, as far as is known.
 
     Attributes:
         players: the names.
@@ -121,11 +122,13 @@ class Game:
         budget: int | None = None,
         batch: int = 4096,
         watch: bool = True,
+        tell: Tell = quiet,
     ) -> None:
         self.players = tuple(players)
         self.worth = worth
         self.budget = budget
         self.batch = batch
+        self._tell = tell
         self.gates = worth.gates if watch and isinstance(worth, Gated) else None
         if not self.players:
             raise UsageError("A game without players: name at least one.")
@@ -142,11 +145,8 @@ class Game:
         """Gives the number of distinct coalitions asked about so far."""
         return len(self._place) if self._table is None else len(self._table)
 
-    def table(self, tell: Tell = quiet) -> Float[np.ndarray, "S"]:
+    def table(self) -> Float[np.ndarray, "S"]:
         """Gives the worth of all 2^n coalitions; entry s has the players in it whose bits are set in s.
-
-        Args:
-            tell: called with the coalitions done and their number.
 
         Raises:
             UsageError: more than 20 players, or a budget below 2^n; see also `__call__`.
@@ -158,7 +158,7 @@ class Game:
             for start in range(0, len(every), self.batch):
                 part = every[start : start + self.batch]
                 found[start : start + len(part)] = self._checked(part, self.worth(part))
-                tell(start + len(part), len(every))
+                self._tell(start + len(part), len(every))
             self._table = found
         return self._table
 
@@ -171,7 +171,7 @@ class Game:
         """
         self._check_shape(masks)
         if self._table is not None:
-            return self._table[masks @ (1 << np.arange(len(self.players)))]
+            return np.asarray(self._table[masks @ (1 << np.arange(len(self.players)))])
         return self.observe(masks)[0]
 
     def observe(self, masks: Coalitions) -> tuple[Float[np.ndarray, "B"], Float[np.ndarray, "B K"]]:
@@ -212,6 +212,7 @@ class Game:
         self._seen.append(seen)
         for key in keys:
             self._place[key] = len(self._place)
+        self._tell(self.evaluations, self.budget or self.evaluations)
 
     def _joined(self) -> list[Float[np.ndarray, "b K"]]:
         width = 0 if self.gates is None else len(self.gates.names)

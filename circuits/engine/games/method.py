@@ -92,11 +92,8 @@ class Coalitions:
         return [Unit(key, 2.0 * len(graph.edges) * asked, partial(self._run, worth, target))]
 
     def _run(self, worth: GraphWorth, target: str, progress: Progress) -> Found:
-        game = Game(worth, worth.players)
-        tell = partial(progress, "coalitions")
-        table = interactions(
-            game, index=self.index, order=self.order, budget=self.budget, seed=self.seed, tell=tell
-        )
+        game = Game(worth, worth.players, tell=partial(progress, "coalitions"))
+        table = interactions(game, index=self.index, order=self.order, budget=self.budget, seed=self.seed)
         chosen = {t: _strongest(held, self.top) for t, held in table.orders.items()}
         via = self._via(worth, table, chosen)
         rows = [_rows(game, table, t, order) for t, order in chosen.items()]
@@ -206,7 +203,7 @@ def _via_rows(whole: pl.DataFrame, shares: Shares, least: float) -> pl.DataFrame
         high=pl.Series(share),
         effect=pl.lit(None, pl.Float64),
     )
-    return found.select(whole.columns).cast(dict(whole.schema))
+    return found.select(whole.columns).cast(whole.schema)
 
 
 def _left(via: dict[int, Shares], chosen: dict[int, Order]) -> dict[str, float]:
