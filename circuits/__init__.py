@@ -50,8 +50,11 @@ if TYPE_CHECKING:
     from circuits.graph.views import to_networkx, to_scipy
     from circuits.models.load import load_model
     from circuits.planted.plant import plant
+    from circuits.plot.matrix import interaction_matrix
     from circuits.plot.network import network
+    from circuits.plot.orders import interaction_orders
     from circuits.plot.save import save as save_figure
+    from circuits.plot.upset import upset
     from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
     from circuits.query.answer import Answer
     from circuits.query.why import why
@@ -91,6 +94,8 @@ __all__ = [
     "evaluate",
     "extract",
     "interact",
+    "interaction_matrix",
+    "interaction_orders",
     "interactions",
     "label_features",
     "load_cards",
@@ -113,6 +118,7 @@ __all__ = [
     "scores",
     "to_networkx",
     "to_scipy",
+    "upset",
     "why",
 ]
 
@@ -145,6 +151,8 @@ _HOMES: Final = {
     "evaluate": "training.evaluate.evaluate",
     "extract": "extraction.extract.extract",
     "interact": "engine.interact.interact",
+    "interaction_matrix": "plot.matrix.interaction_matrix",
+    "interaction_orders": "plot.orders.interaction_orders",
     "interactions": "engine.games.estimate.interactions",
     "label_features": "cards.apply.label_features",
     "load_cards": "cards.store.load_cards",
@@ -167,6 +175,7 @@ _HOMES: Final = {
     "scores": "graph.influence.scores",
     "to_networkx": "graph.views.to_networkx",
     "to_scipy": "graph.views.to_scipy",
+    "upset": "plot.upset.upset",
     "why": "query.why.why",
 }
 """Where each public name lives, below this package."""

@@ -65,7 +65,9 @@ def sample_interactions() -> Graph:
     """Gives the sample graph with hyperedges of all channels and kinds."""
     rows = [GAME | row for row in OUTPUT] + [GATE | row for row in MLP] + [HEAD | row for row in QK]
     parts = [hyperedge_table({name: [value] for name, value in row.items()}) for row in rows]
-    return replace(sample_graph(), hyperedges=named(pl.concat(parts)))
+    game = {"target": MARY, "empty": 11.0, "full": 17.42}
+    graph = sample_graph().with_meta(interactions={"output": {"units": {"game": game}}})
+    return replace(graph, hyperedges=named(pl.concat(parts)))
 
 
 def gate_pairs(graph: Graph, *, gates: int = 12, inputs: int = 8) -> Graph:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +14,13 @@ from circuits.cli.paths import check_output
 from circuits.cli.why import open_run
 from circuits.errors import UsageError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from circuits.graph.graph import Graph
+
 FORMATS = (".svg", ".png", ".pdf")
+Kind = Literal["network", "matrix", "upset", "orders"]
 
 
 def plot(
@@ -24,18 +31,46 @@ def plot(
             "--out", "-o", metavar="FILE", rich_help_panel=options.OUT, help="An .svg, .png or .pdf file."
         ),
     ],
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            "--kind",
+            help="network: tokens across, layers upwards. Of interactions: matrix, layer by layer; upset,"
+            " the strongest combinations; orders, single nodes, pairs and triples as one sum.",
+        ),
+    ] = "network",
     nodes: Annotated[int, typer.Option(metavar="N", min=1, help="How many nodes to draw.")] = 40,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw the strongest nodes of a run: tokens across, layers upwards."""
+    """Draw a run: its strongest nodes and edges, or which of them act together.
+
+    ```
+    circuits plot run/france -o france.svg
+    circuits plot run/france --kind upset -o combinations.pdf
+    ```
+    """
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"{out} does not say which kind of picture: end it in {', '.join(FORMATS)}.")
     check_output(out, overwrite=overwrite)
     graph = open_run(run)
-    from circuits.plot.network import network
+    if kind != "network" and not len(graph.hyperedges):
+        command = f"circuits interact {shlex.quote(str(run))}"
+        raise UsageError(f"{run} holds no interactions to draw: compute them with `{command}`.")
     from circuits.plot.save import save
 
-    save(network(graph, nodes=nodes), out, overwrite=overwrite)
-    Output(json, quiet).result(heading(f"Wrote {out}."), {"file": str(out), "run": str(run)})
+    save(_figure(graph, kind, nodes), out, overwrite=overwrite)
+    Output(json, quiet).result(heading(f"Wrote {out}."), {"file": str(out), "run": str(run), "kind": kind})
+
+
+def _figure(graph: Graph, kind: Kind, nodes: int) -> Figure:
+    from circuits import plot as pictures
+
+    if kind == "matrix":
+        return pictures.interaction_matrix(graph)
+    if kind == "upset":
+        return pictures.upset(graph)
+    if kind == "orders":
+        return pictures.interaction_orders(graph)
+    return pictures.network(graph, nodes=nodes)

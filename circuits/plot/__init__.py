@@ -1,7 +1,10 @@
 """Pictures: one figure a file, matplotlib figures without global state, written by `save`."""
 
+from circuits.plot.matrix import interaction_matrix
 from circuits.plot.network import network
+from circuits.plot.orders import interaction_orders
 from circuits.plot.save import save
+from circuits.plot.upset import upset
 from circuits.plot.waterfall import waterfall
 
-__all__ = ["network", "save", "waterfall"]
+__all__ = ["interaction_matrix", "interaction_orders", "network", "save", "upset", "waterfall"]

@@ -37,7 +37,7 @@ def placed(
     found: list[tuple[float, float] | None] = []
     for label in labels:
         spot = next(
-            (p for p in _places(label) if _free(_rectangle(label, p), occupied, bounds)),
+            (p for p in _places(label) if free(_rectangle(label, p), occupied, bounds)),
             None,
         )
         if spot is not None:
@@ -65,6 +65,7 @@ def _rectangle(label: Label, at: tuple[float, float]) -> Rectangle:
     return at[0] - w, at[1] - h, at[0] + w, at[1] + h
 
 
-def _free(box: Rectangle, occupied: Sequence[Rectangle], bounds: Rectangle) -> bool:
+def free(box: Rectangle, occupied: Sequence[Rectangle], bounds: Rectangle) -> bool:
+    """Tells whether a rectangle lies inside the bounds and covers nothing."""
     inside = box[0] >= bounds[0] and box[1] >= bounds[1] and box[2] <= bounds[2] and box[3] <= bounds[3]
     return inside and not any(overlap(box, other) for other in occupied)

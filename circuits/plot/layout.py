@@ -21,6 +21,7 @@ LONG_PROMPT = 40  # tokens from which positions without nodes are left out
 ELLIPSIS = 0.28
 TOKENS_HEIGHT = 0.30
 LEGEND_HEIGHT = 0.36
+LEGEND_LINE = 0.17  # a second line of the legend
 TITLE_HEIGHT = 0.30
 LOGIT_LEVEL = 10**6
 TOKEN_LEVEL = -1
@@ -83,7 +84,14 @@ class Layout:
     place: Mapping[str, tuple[float, float]]
 
 
-def layout(boxes: Sequence[Box], tokens: Sequence[str], *, titled: bool, narrowest: float) -> Layout:
+def layout(
+    boxes: Sequence[Box],
+    tokens: Sequence[str],
+    *,
+    titled: bool,
+    narrowest: float,
+    legend: float = LEGEND_HEIGHT,
+) -> Layout:
     """Gives the layout of nodes over the prompt's tokens.
 
     Columns are as wide as their widest cell or token; levels without nodes get no row; long prompts
@@ -94,13 +102,14 @@ def layout(boxes: Sequence[Box], tokens: Sequence[str], *, titled: bool, narrowe
         tokens: one text per position, as they will be drawn.
         titled: leave room for a title.
         narrowest: the least width of the figure.
+        legend: the height of the legend.
     """
     cells: dict[tuple[int, int], list[Box]] = defaultdict(list)
     for box in boxes:
         cells[box.level, box.pos].append(box)
     lines = {key: _lines(held) for key, held in cells.items()}
     columns = _columns(lines, tokens, narrowest)
-    floor = MARGIN + LEGEND_HEIGHT + TOKENS_HEIGHT
+    floor = MARGIN + legend + TOKENS_HEIGHT
     rows = _rows(lines, floor)
     top = rows[-1].bottom + rows[-1].height + MARGIN + (TITLE_HEIGHT if titled else 0.0)
     middle = {column.pos: column.middle for column in columns}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,7 +19,8 @@ from circuits.graph.graph import Graph
 from circuits.plot import layout as lay
 from circuits.plot import style
 from circuits.plot.choose import Chosen, choose
-from circuits.plot.labels import Label, placed
+from circuits.plot.diamonds import draw, stand
+from circuits.plot.labels import Label, Rectangle, placed
 from circuits.plot.legend import draw_legend
 from circuits.plot.marks import LEVELS, Mark, mark_of, token_texts
 from circuits.query.text import Naming
@@ -42,6 +44,10 @@ def network(
     what flows into its receiver; edges that push up are solid and blue, those that push down dashed
     and orange. Constants and edges summed into `rest` have no position and are not drawn.
 
+    Where the graph holds interactions, the strongest are small diamonds with the sign of their kind
+    (& and, ∨ or, ⊣ one holds back the other, ⊕ xor), filled where together they push up and hollow
+    where down; dotted lines lead from the members, a line as wide as their share to what they act on.
+
     Args:
         graph: any graph with targets; influence is computed if missing.
         nodes: how many nodes besides the targets.
@@ -63,8 +69,11 @@ def network(
     _draw_ground(canvas)
     _draw_edges(canvas)
     _draw_nodes(canvas)
-    _draw_labels(canvas)
-    draw_legend(canvas.axes, canvas.layout.width, _counts(canvas.chosen))
+    diamonds = stand(canvas.chosen.hyperedges, canvas.marks, canvas.bounds)
+    draw(canvas.axes, diamonds, canvas.marks)
+    _draw_labels(canvas, [diamond.rectangle for diamond in diamonds])
+    kinds = [diamond.joined.kind for diamond in diamonds]
+    draw_legend(canvas.axes, canvas.layout.width, _counts(canvas.chosen), kinds)
     if title:
         canvas.axes.text(
             lay.MARGIN,
@@ -109,7 +118,8 @@ class _Canvas:
             at = LEVELS.get(mark.kind, row["layer"])
             boxes.append(lay.Box(mark.node, at, pos, max(2 * mark.half_width, label)))
             marks.append(mark)
-        plan = lay.layout(boxes, tokens, titled=bool(title), narrowest=NARROWEST)
+        legend = lay.LEGEND_HEIGHT + (lay.LEGEND_LINE if chosen.hyperedges else 0.0)
+        plan = lay.layout(boxes, tokens, titled=bool(title), narrowest=NARROWEST, legend=legend)
         width, height = figsize or (plan.width, plan.height)
         scale = min(width / plan.width, height / plan.height)
         plan = lay.stretched(plan, width / scale, height / scale)
@@ -120,6 +130,12 @@ class _Canvas:
             m.node: Mark(m.node, m.kind, *plan.place[m.node], m.radius, m.half_width, m.text) for m in marks
         }
         return cls(made, axes, chosen, plan, tokens, stand, scale)
+
+    @property
+    def bounds(self) -> Rectangle:
+        """Gives where labels and diamonds must stay."""
+        plan = self.layout
+        return lay.MARGIN + lay.AXIS - 0.02, plan.rows[0].bottom, plan.width - 0.02, plan.height - 0.02
 
     def scale_type(self) -> None:
         """Brings type and lines, drawn for inches, to the size of the figure."""
@@ -251,16 +267,15 @@ def _draw_nodes(canvas: _Canvas) -> None:
             canvas.axes.add_patch(Circle(at, mark.radius, fc=style.FEATURE, ec=style.PAPER, **common))
 
 
-def _draw_labels(canvas: _Canvas) -> None:
+def _draw_labels(canvas: _Canvas, taken: list[Rectangle]) -> None:
     """Draws the labels that find a free place, the most influential first; gid `label:name`."""
     influence = canvas.chosen.graph.nodes["influence"].to_numpy()
     index = canvas.chosen.graph.index
     marks = [m for m in canvas.marks.values() if m.kind == "feature"]
     marks.sort(key=lambda mark: -influence[index[mark.node]])
     labels = [Label(m.text, style.text_width(m.text) + 0.03, LABEL_HEIGHT, m.x, m.y, m.radius) for m in marks]
-    plan = canvas.layout
-    bounds = (lay.MARGIN + lay.AXIS - 0.02, plan.rows[0].bottom, plan.width - 0.02, plan.height - 0.02)
-    spots = placed(labels, [mark.rectangle for mark in canvas.marks.values()], bounds)
+    taken = [*taken, *(mark.rectangle for mark in canvas.marks.values())]
+    spots = placed(labels, taken, canvas.bounds)
     for mark, spot in zip(marks, spots, strict=True):
         if spot is not None:
             canvas.axes.text(
@@ -277,4 +292,8 @@ def _draw_labels(canvas: _Canvas) -> None:
 
 def _counts(chosen: Chosen) -> str:
     nodes, edges = len(chosen.graph.nodes), len(chosen.graph.edges)
-    return f"{len(chosen.rows)} of {nodes:,} nodes · {len(chosen.source)} of {edges:,} edges"
+    said = f"{len(chosen.rows)} of {nodes:,} nodes · {len(chosen.source)} of {edges:,} edges"
+    if not chosen.hyperedges:
+        return said
+    every = chosen.graph.hyperedges.filter((pl.col("order") > 1) & pl.col("via").is_null())
+    return f"{said} · {len(chosen.hyperedges)} of {len(every):,} interactions"

@@ -1,0 +1,216 @@
+"""Which layers act together: pairs of members by the layers they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+from circuits.errors import UsageError
+from circuits.graph.graph import Graph
+from circuits.graph.influence import with_influence
+from circuits.plot import style
+from circuits.query.combinations import nodes_of, ranked
+from circuits.query.orders import NONE
+from circuits.query.text import percent, plain
+
+WORDS: Final = -1
+"""The level of token and positional embeddings."""
+
+WIDE, NARROW = 0.40, 0.21  # inches of a cell, with and without a number in it
+NUMBERED = 10  # levels up to which cells hold numbers
+MARGIN = 0.12
+AXIS = 0.42
+KEY = 0.36
+LEAST = 0.06  # opacity of the weakest cell
+
+
+def interaction_matrix(graph: Graph, *, values: str = "share") -> Figure:
+    """Gives the matrix layer × layer of how much pairs make up, layers upwards and to the right.
+
+    A cell sums over all pairs with one member in the one layer and the other in the other. Above the
+    diagonal stand the pairs that together push up (positive interactions), below it those that push
+    down; a cell on the diagonal is cut in two. The darker, the more, by area the square root. Words
+    (token and positional embeddings) are a layer of their own; a concept counts for each of its nodes
+    in equal parts.
+
+    Args:
+        graph: a graph with interactions.
+        values: "share", |weight| as a share of what moves the targets (`circuits.query.combinations`),
+            which can be added across gates; or "weight", |weight| itself, whatever its units.
+
+    Raises:
+        UsageError: there are no interactions, none of pairs, or `values` is neither.
+
+    Example:
+        >>> save(interaction_matrix(graph), "matrix.svg")  # doctest: +SKIP
+    """
+    sums = pair_sums(graph, values)
+    levels = sums.levels
+    cell = WIDE if len(levels) <= NUMBERED else NARROW
+    side = cell * len(levels)
+    made = style.figure(max(side + AXIS + 2 * MARGIN, 3.4), side + AXIS + KEY + 2 * MARGIN)
+    width, height = made.get_size_inches()
+    axes = made.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    grid = _Grid(axes, MARGIN + AXIS, MARGIN + KEY + AXIS, cell)
+    grid.ground(levels)
+    write = percent if values == "share" else plain
+    for i, j in np.argwhere((sums.up > 0) | (sums.down > 0)):
+        if i > j:
+            continue
+        for up, table in ((True, sums.up), (False, sums.down)):
+            value = float(table[i, j])
+            if value > 0:
+                text = write(value) if cell == WIDE else ""
+                grid.cell((int(i), int(j)), value / sums.largest, up, text, sums.gid(int(i), int(j), up))
+    grid.key(write(sums.largest))
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class PairSums:
+    """Sums over pairs by the levels of their members, symmetric; the lower level first in `gid`."""
+
+    levels: tuple[int, ...]
+    up: Float[np.ndarray, "L L"]
+    down: Float[np.ndarray, "L L"]
+
+    @property
+    def largest(self) -> float:
+        """Gives the largest of all sums."""
+        return float(max(self.up.max(), self.down.max()))
+
+    def gid(self, i: int, j: int, up: bool) -> str:
+        """Gives the name of a cell in the picture."""
+        return f"cell:{self.levels[i]}·{self.levels[j]}{'+' if up else '−'}"
+
+    def tips(self, values: str = "share") -> dict[str, str]:
+        """Gives what is shown on pointing at each cell."""
+        write = percent if values == "share" else plain
+        told = {}
+        for i in range(len(self.levels)):
+            for j in range(i, len(self.levels)):
+                for up, table in ((True, self.up), (False, self.down)):
+                    who = f"{level_name(self.levels[i])} with {level_name(self.levels[j])}"
+                    way = "up" if up else "down"
+                    told[self.gid(i, j, up)] = f"{who}: pairs pushing {way} {write(float(table[i, j]))}"
+        return told
+
+
+def pair_sums(graph: Graph, values: str = "share") -> PairSums:
+    """Gives the sums behind the matrix; see `interaction_matrix`."""
+    if values not in ("share", "weight"):
+        raise UsageError(f"No values {values!r}: give share or weight.")
+    if not len(graph.hyperedges):
+        raise UsageError(NONE)
+    if graph.nodes["influence"].null_count():
+        graph = with_influence(graph)
+    arriving = (graph.nodes["influence"] + graph.nodes["target_weight"]).to_numpy()
+    pairs = ranked(graph, arriving).filter(order=2)
+    size = pairs["share"] if values == "share" else pairs["weight"].abs()
+    pairs = pairs.with_columns(size=size).filter(pl.col("size") > 0)
+    if not len(pairs):
+        raise UsageError("This graph holds no pairs that bear on its targets: there is nothing to draw.")
+    stands = {name: _levels(graph, name) for name in set(pairs["members"].explode())}
+    levels = tuple(sorted({level for held in stands.values() for level in held}))
+    at = {level: i for i, level in enumerate(levels)}
+    up, down = np.zeros((len(levels), len(levels))), np.zeros((len(levels), len(levels)))
+    for (one, other), weight, amount in pairs.select("members", "weight", "size").iter_rows():
+        table = up if weight > 0 else down
+        for a, part in stands[one].items():
+            for b, share in stands[other].items():
+                i, j = sorted((at[a], at[b]))
+                table[i, j] += amount * part * share
+    return PairSums(levels, *(table + np.triu(table, 1).T for table in (up, down)))
+
+
+def level_name(level: int) -> str:
+    """Gives a level in words."""
+    return "words" if level == WORDS else f"layer {level}"
+
+
+def _levels(graph: Graph, member: str) -> Mapping[int, float]:
+    """Gives the levels a member stands in, and which part of it in each."""
+    rows = [graph.index[node] for node in nodes_of(graph, [member])]
+    layers = [graph.nodes["layer"][row] for row in rows]
+    found: dict[int, float] = {}
+    for layer in layers:
+        level = WORDS if layer is None else int(layer)
+        found[level] = found.get(level, 0.0) + 1 / len(layers)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """Axes in inches on which cells are drawn."""
+
+    axes: Axes
+    left: float
+    bottom: float
+    cell_size: float
+
+    def ground(self, levels: tuple[int, ...]) -> None:
+        """Draws the empty cells, the diagonal and the names of the levels."""
+        c, n = self.cell_size, len(levels)
+        for i in range(n):
+            band = Rectangle(
+                (self.left, self.bottom + i * c), n * c, c, fc=style.BAND, ec=style.PAPER, lw=0.8
+            )
+            self.axes.add_patch(band)
+            self.axes.plot(
+                [self.left + i * c] * 2, [self.bottom, self.bottom + n * c], color=style.PAPER, lw=0.8
+            )
+            name = "words" if levels[i] == WORDS else str(levels[i])
+            look = style.type_of(color=style.MUTED)
+            y = self.bottom + (i + 0.5) * c
+            self.axes.text(self.left - 0.06, y, name, ha="right", va="center", **look)
+            turned = 90 if name == "words" and c == NARROW else 0
+            x = self.left + (i + 0.5) * c
+            self.axes.text(x, self.bottom - 0.06, name, ha="center", va="top", rotation=turned, **look)
+        middle = n * c / 2
+        look = style.type_of(style.SMALL, style.MUTED)
+        self.axes.text(MARGIN, self.bottom + middle, "layer", rotation=90, ha="center", va="center", **look)
+        self.axes.text(self.left + middle, self.bottom - AXIS + 0.06, "layer", ha="center", **look)
+        ends = [self.left, self.left + n * c], [self.bottom, self.bottom + n * c]
+        self.axes.plot(*ends, color=style.WORD, lw=0.6, zorder=3)
+
+    def cell(self, at: tuple[int, int], part: float, up: bool, text: str, gid: str) -> None:
+        """Draws a cell: above the diagonal if up, else below, half of it on the diagonal."""
+        i, j = at
+        c = self.cell_size
+        x, y = (i, j) if up else (j, i)
+        left, bottom = self.left + x * c, self.bottom + y * c
+        corner = (left, bottom + c) if up else (left + c, bottom)
+        square = [(left, bottom), (left + c, bottom), (left + c, bottom + c), (left, bottom + c)]
+        corners = [(left, bottom), corner, (left + c, bottom + c)] if i == j else square
+        alpha = LEAST + (1 - LEAST) * part**0.5
+        color = style.POSITIVE if up else style.NEGATIVE
+        self.axes.add_patch(
+            Polygon(corners, fc=color, ec=style.PAPER, lw=0.8, alpha=alpha, gid=gid, zorder=2)
+        )
+        if text and (i != j or style.text_width(text) < 0.6 * c):
+            ink = style.PAPER if alpha > 0.55 else style.INK
+            aside = 0.0 if i != j else -0.19 * c if up else 0.19 * c  # towards the triangle's middle
+            middle = left + c / 2 + aside, bottom + c / 2 - aside
+            self.axes.text(*middle, text, ha="center", va="center", zorder=4, **style.type_of(color=ink))
+
+    def key(self, largest: str) -> None:
+        """Draws what colours and shades mean, below."""
+        x, y = MARGIN, MARGIN + 0.08
+        for color, said in (
+            (style.POSITIVE, "above: together push up"),
+            (style.NEGATIVE, "below: push down"),
+        ):
+            self.axes.add_patch(Rectangle((x, y - 0.05), 0.1, 0.1, fc=color, ec="none"))
+            self.axes.text(x + 0.15, y, said, va="center", **style.type_of(style.SMALL, style.MUTED))
+            x += 0.15 + style.text_width(said, style.SMALL) + 0.15
+        said = f"darkest: {largest}"
+        self.axes.text(MARGIN, y + 0.17, said, va="center", **style.type_of(style.SMALL, style.MUTED))
