@@ -3,7 +3,6 @@
 import contextlib
 import io
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from circuits.plot.matrix import WORDS, pair_sums
 from circuits.plot.save import render
 from circuits.plot.style import INK, NEGATIVE, PAPER, POSITIVE
 from circuits.query.orders import orders_table
+from circuits.query.subject import Subject
 from circuits.query.why import why
 
 ART = Any
@@ -199,8 +199,7 @@ def test_the_matrix_sums_pairs_by_the_layers_of_their_members() -> None:
 
 
 def test_shares_in_the_matrix_are_those_of_the_pairs() -> None:
-    graph = sample_graph().with_nodes(target_weight=(pl.col("node") == MARY).cast(pl.Float64))
-    graph = replace(graph, hyperedges=sample_interactions().hyperedges)
+    graph = Subject.of(sample_interactions(), "logit:Mary").graph
     table = why(graph, "logit:Mary", top=40).tables["combinations"].filter(order=2)
     sums = pair_sums(graph)
     total = np.triu(sums.up).sum() + np.triu(sums.down).sum()
@@ -241,10 +240,10 @@ def test_a_concept_counts_in_all_its_layers() -> None:
     graph = sample_graph().with_nodes(
         concept=pl.when(pl.col("node").is_in(["21/1177@13", "18/1401@13"])).then(pl.lit("say it"))
     )
-    made = with_rows(GAME | {"members": ["say it", "tok@1"], "weight": 1.0}, graph=graph)
-    sums = pair_sums(made, "weight")
-    assert sums.levels == (WORDS, 18, 21)
-    np.testing.assert_allclose(np.triu(sums.up), [[0, 0.5, 0.5], [0, 0, 0], [0, 0, 0]])
+    for members in (["say it", "tok@1"], ["tok@1", "say it"]):
+        sums = pair_sums(with_rows(GAME | {"members": members, "weight": 1.0}, graph=graph), "weight")
+        assert sums.levels == (WORDS, 18, 21)
+        np.testing.assert_allclose(np.triu(sums.up), [[0, 0.5, 0.5], [0, 0, 0], [0, 0, 0]])
 
 
 def test_an_upset_plot_shows_who_and_how_much() -> None:

@@ -83,6 +83,17 @@ def propagate(shares: sp.csr_array, weights: Float[np.ndarray, "N"]) -> Float[np
     return np.asarray(solved, np.float64)
 
 
+def arriving(graph: Graph, shares: sp.csr_array | None = None) -> Float[np.ndarray, "N"]:
+    """Gives B + w: the share of the targets that passes through each node, a target's own weight included.
+
+    Args:
+        graph: any graph; what its column `influence` holds does not matter.
+        shares: `normalised(graph)`, where it is at hand already.
+    """
+    asked = graph.nodes["target_weight"].to_numpy()
+    return propagate(normalised(graph) if shares is None else shares, asked) + asked
+
+
 def with_influence(graph: Graph) -> Graph:
     """Gives the same graph with the node column `influence` filled in."""
     return graph.with_nodes(influence=pl.Series(influence(graph)))
@@ -101,7 +112,7 @@ def scores(graph: Graph) -> Scores:
     shares = normalised(graph)
     asked = graph.nodes["target_weight"].to_numpy()
     through = propagate(shares, asked)
-    arriving = through + asked
+    reached = through + asked
     from_errors = shares @ of_kind(graph, "error").astype(np.float64)
     prompt = float(through[of_kind(graph, "token", "position")].sum())
     errors = float(through[of_kind(graph, "error")].sum())
@@ -109,8 +120,8 @@ def scores(graph: Graph) -> Scores:
     total = float(asked.sum())
     return Scores(
         replacement=_share(prompt, prompt + errors),
-        completeness=_share(float(arriving @ (1 - from_errors)), float(arriving.sum())),
-        truncated_share=_share(float(arriving @ truncated_shares(graph)), total),
+        completeness=_share(float(reached @ (1 - from_errors)), float(reached.sum())),
+        truncated_share=_share(float(reached @ truncated_shares(graph)), total),
         unexpanded_share=_share(float(through[stopped].sum()), total),
     )
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
-from circuits.graph.influence import inflow, normalised, with_influence
+from circuits.graph.influence import arriving, inflow, normalised, with_influence
 from circuits.query.combinations import MATTERS, nodes_of, ranked
 
 DRAWN = ("feature", "token", "position", "error")
@@ -92,12 +92,12 @@ def choose(graph: Graph, nodes: int) -> Chosen:
     asked = graph.nodes["target_weight"].to_numpy() > 0
     others = np.flatnonzero(graph.nodes["kind"].is_in(DRAWN).to_numpy() & (influence > 0) & ~asked)
     best = others[np.argsort(-influence[others], kind="stable")]
-    arriving = influence + np.where(asked, graph.nodes["target_weight"].to_numpy(), 0.0)
-    joined, brought = _joined(graph, arriving, best, nodes)
+    joined, brought = _joined(graph, best, nodes)
     first = np.concatenate([brought, best[~np.isin(best, brought)]])[:nodes]
     rows = np.sort(np.concatenate([np.flatnonzero(asked), first]))
     shares = normalised(graph)[rows][:, rows].tocoo()
-    flow = shares.data * arriving[rows[shares.row]]
+    own = np.where(asked, graph.nodes["target_weight"].to_numpy(), 0.0)
+    flow = shares.data * (influence + own)[rows[shares.row]]
     order = np.argsort(-flow, kind="stable")
     source, target = rows[shares.col[order]], rows[shares.row[order]]
     _, strongest = np.unique(source, return_index=True)
@@ -119,7 +119,7 @@ def choose(graph: Graph, nodes: int) -> Chosen:
 
 
 def _joined(
-    graph: Graph, arriving: Float[np.ndarray, "n"], best: Int[np.ndarray, "b"], nodes: int
+    graph: Graph, best: Int[np.ndarray, "b"], nodes: int
 ) -> tuple[tuple[Joined, ...], Int[np.ndarray, "k"]]:
     """Gives the hyperedges drawn, and the nodes that have to be drawn for them.
 
@@ -128,10 +128,12 @@ def _joined(
 
     Args:
         graph: the graph, with influence.
-        arriving: share of the targets that passes through each node, the targets' own included.
         best: nodes that can be drawn besides the targets, the most influential first.
         nodes: how many of them there is room for.
     """
+    if not len(graph.hyperedges):
+        return (), best[:0]
+    reached = arriving(graph)
     room = max(1, int(BROUGHT * nodes))
     drawn = {
         *np.flatnonzero(graph.nodes["target_weight"].to_numpy() > 0).tolist(),
@@ -141,10 +143,10 @@ def _joined(
     flowing = inflow(graph)
     found: list[Joined] = []
     brought: list[int] = []
-    for row in ranked(graph, arriving).head(10 * HYPEREDGES).to_dicts():
+    for row in ranked(graph, reached).head(10 * HYPEREDGES).to_dicts():
         if not _telling(graph, row):
             continue
-        members = [_drawable(graph, member, drawn, possible, arriving) for member in row["members"]]
+        members = [_drawable(graph, member, drawn, possible, reached) for member in row["members"]]
         target = graph.index[row["target"]]
         needed = {target, *(node for group in members for node in group)}
         new = sorted(needed - drawn)
@@ -170,10 +172,10 @@ def _telling(graph: Graph, row: Mapping[str, Any]) -> bool:
 
 
 def _drawable(
-    graph: Graph, member: str, drawn: set[int], possible: set[int], arriving: Float[np.ndarray, "n"]
+    graph: Graph, member: str, drawn: set[int], possible: set[int], reached: Float[np.ndarray, "n"]
 ) -> list[int]:
     """Gives a member's nodes that are drawn, or else the most influential that could be."""
     rows = [graph.index[node] for node in nodes_of(graph, [member])]
     standing = [row for row in rows if row in drawn]
-    others = sorted((row for row in rows if row in possible), key=lambda row: -arriving[row])
+    others = sorted((row for row in rows if row in possible), key=lambda row: -reached[row])
     return standing or others[:1]

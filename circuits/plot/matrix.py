@@ -15,7 +15,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
-from circuits.graph.influence import with_influence
+from circuits.graph.influence import arriving
 from circuits.plot import style
 from circuits.query.combinations import nodes_of, ranked
 from circuits.query.orders import NONE
@@ -111,10 +111,7 @@ def pair_sums(graph: Graph, values: str = "share") -> PairSums:
         raise UsageError(f"No values {values!r}: give share or weight.")
     if not len(graph.hyperedges):
         raise UsageError(NONE)
-    if graph.nodes["influence"].null_count():
-        graph = with_influence(graph)
-    arriving = (graph.nodes["influence"] + graph.nodes["target_weight"]).to_numpy()
-    pairs = ranked(graph, arriving).filter(order=2)
+    pairs = ranked(graph, arriving(graph)).filter(order=2)
     size = pairs["share"] if values == "share" else pairs["weight"].abs()
     pairs = pairs.with_columns(size=size).filter(pl.col("size") > 0)
     if not len(pairs):

@@ -53,7 +53,7 @@ def combination_sentences(subject: Subject, table: pl.DataFrame) -> tuple[str, .
 
 def _sentence(subject: Subject, row: Mapping[str, Any]) -> str:
     said = "".join(
-        (_together(subject, row), f": {_kind(subject, row)}", _through(subject, row), _asides(subject, row))
+        (_together(subject, row), _through(subject, row), f": {_kind(subject, row)}", _asides(subject, row))
     )
     return f"{said[:1].upper()}{said[1:]}."
 

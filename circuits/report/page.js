@@ -22,14 +22,15 @@ for (const table of document.querySelectorAll("table[data-table]")) {
     });
   });
 }
-for (const node of document.querySelectorAll("svg .node, svg .label")) {
+for (const node of document.querySelectorAll("svg :is(.node, .label, .hyperedge, .sign)")) {
   const svg = node.ownerSVGElement;
-  const name = node.dataset.node;
+  const { node: name, hyperedge } = node.dataset;
   const mark = (lit) => {
     svg.classList.toggle("pointing", lit);
-    for (const edge of svg.querySelectorAll(".edge")) {
-      const touches = edge.dataset.source === name || edge.dataset.target === name;
-      edge.classList.toggle("lit", lit && touches);
+    for (const line of svg.querySelectorAll(".edge, .join")) {
+      const { source, target, node: end, hyperedge: of } = line.dataset;
+      const touches = hyperedge ? of === hyperedge : source === name || target === name || end === name;
+      line.classList.toggle("lit", lit && touches);
     }
   };
   node.addEventListener("pointerenter", () => mark(true));

@@ -19,6 +19,7 @@ from circuits.query.subject import Subject
 from circuits.query.text import Naming, held
 from circuits.query.why import why
 from circuits.report import sections
+from circuits.report.combinations import combination_tips, pictures, terms
 from circuits.report.picture import themed
 
 
@@ -44,6 +45,8 @@ def report(graph: Graph, *, answer: Answer | None = None, nodes: int = 40, title
     focus = _focus(graph, answer)
     naming = Naming.of(focus)
     table = answer.tables.get("totals")
+    drawn = network(focus, nodes=nodes)
+    tips = sections.tips(focus) | combination_tips(answer)
     return _template().render(
         title=title or answer.question,
         question=answer.question,
@@ -54,12 +57,12 @@ def report(graph: Graph, *, answer: Answer | None = None, nodes: int = 40, title
         words=sections.words(naming, answer),
         ends=sections.ends(answer),
         scores=sections.scores(answer),
-        picture=themed(
-            network(focus, nodes=nodes), "net", sections.tips(focus), sections.alternative(answer)
-        ),
+        picture=themed(drawn, "net", tips, sections.alternative(answer)),
+        diamonds=any(str(shape.get_gid()).startswith("hyperedge:") for shape in drawn.axes[0].patches),
         sum=themed(waterfall(table), "sum", {}, "The same totals as bars.") if table is not None else None,
+        combinations=pictures(focus, answer),
         tables=sections.tables(answer),
-        method=sections.method(focus),
+        method=[*sections.method(focus), *terms(focus)],
         facts=sections.facts(focus),
         command=focus.meta.get("command"),
         code=answer.code,

@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 from circuits.plot.save import inline_svg
 from circuits.plot.style import POINTS, THEME, text_width
 
-NAMED = ("node", "edge", "label", "bar", "word")
+OF_HYPEREDGES = ("hyperedge", "sign", "join", "dot", "interval")
+"""Kinds that belong to a hyperedge; a join and a dot also name a node, as id→node."""
+
+NAMED = ("node", "edge", "label", "bar", "word", "member", "acted", "cell", *OF_HYPEREDGES)
 """Kinds of artists that a figure names by `gid`, as kind:name."""
 
 
@@ -80,6 +83,9 @@ def _adapt(element: ET.Element, prefix: str, tips: Mapping[str, str]) -> None:
     if kind == "edge":
         source, _, target = rest.partition("→")
         element.attrib.update({"data-source": source, "data-target": target})
+    elif kind in OF_HYPEREDGES:
+        hyperedge, _, node = rest.partition("→")
+        element.attrib.update({"data-hyperedge": hyperedge} | ({"data-node": node} if node else {}))
     else:
         element.set("data-node", rest)
     if name in tips:

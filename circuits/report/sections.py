@@ -10,13 +10,14 @@ from typing import Any
 import polars as pl
 
 from circuits.graph.graph import Graph
-from circuits.query.answer import LINKS, SHARES, SIGNED, Answer, cell
+from circuits.query.answer import LINKS, SHARES, SIGNED, Answer, cell, printed
 from circuits.query.text import Naming, percent, plain, signed
 
 HEADINGS: Mapping[str, str] = {
     "totals": "The sum behind the value",
     "features": "Features",
     "paths": "Paths",
+    "combinations": "Combinations",
     "words": "Words",
 }
 """Tables with a place of their own on the page, in this order; others follow under their names."""
@@ -106,7 +107,8 @@ def tables(answer: Answer) -> list[Table]:
 
 def _table(name: str, answer: Answer) -> Table:
     frame = answer.tables[name]
-    shown = [c for c, kind in frame.schema.items() if not isinstance(kind, pl.List) or kind == LINKS]
+    linked = [c for c, kind in frame.schema.items() if kind == LINKS and frame[c].list.len().sum()]
+    shown = [c for c in frame.columns if c in (*printed(frame), *linked)]
     largest = {c: max((abs(v) for v in frame[c] if v is not None), default=0.0) for c in shown if c in SHARES}
     rows = tuple(
         tuple(_cell(column, row[column], largest.get(column)) for column in shown)
@@ -129,7 +131,8 @@ def _cell(column: str, value: Any, largest: float | None) -> Cell:
             look += " up" if value > 0 else " down"
     bar = value / largest if largest and isinstance(value, float) else None
     text = str(value) if column in ("pos", "node") else cell(column, value)
-    return Cell(text, exact, look + (" name" if column in ("node", "path", "token") else ""), bar)
+    look += " name" if column in ("node", "path", "token") else " wide" if column == "combination" else ""
+    return Cell(text, exact, look, bar)
 
 
 def tips(graph: Graph) -> dict[str, str]:
@@ -177,7 +180,7 @@ def method(graph: Graph) -> list[tuple[str, str]]:
             (
                 "Attention patterns and normalisation scales are held at their values on this prompt; what is"
                 " left between features is linear. What decides where attention looks is therefore not in"
-                " this graph."
+                f" this graph{_but_scores(graph)}."
             ),
         ),
         (
@@ -203,6 +206,11 @@ def method(graph: Graph) -> list[tuple[str, str]]:
     return found
 
 
+def _but_scores(graph: Graph) -> str:
+    """Gives what else is to be said where interactions tell of attention scores."""
+    return ", but for the combinations in attention" if "qk" in graph.hyperedges["channel"] else ""
+
+
 def _features(meta: Mapping[str, Any]) -> str:
     kind = str((meta.get("dictionary") or {}).get("kind") or "")
     chosen = meta.get("selection") or {}
@@ -226,7 +234,14 @@ _TOLD = ("prompt", "targets", "labels", "tested_labels", "softcap", "command")  
 
 def facts(graph: Graph) -> list[tuple[str, str]]:
     """Gives fingerprints, versions, settings and timings: everything else in `meta`, one line each."""
-    return [(name, text) for name, text in _flat("", {k: v for k, v in graph.meta.items() if k not in _TOLD})]
+    told = {name: value for name, value in graph.meta.items() if name not in _TOLD}
+    by_channel = told.get("interactions")
+    if isinstance(by_channel, Mapping):  # what each unit of the work found is too much for a page
+        told["interactions"] = {
+            channel: {k: v for k, v in entry.items() if k != "units"} if isinstance(entry, Mapping) else entry
+            for channel, entry in by_channel.items()
+        }
+    return list(_flat("", told))
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
