@@ -91,7 +91,7 @@ def arriving(graph: Graph, shares: sp.csr_array | None = None) -> Float[np.ndarr
         shares: `normalised(graph)`, where it is at hand already.
     """
     asked = graph.nodes["target_weight"].to_numpy()
-    return propagate(normalised(graph) if shares is None else shares, asked) + asked
+    return np.asarray(propagate(normalised(graph) if shares is None else shares, asked) + asked)
 
 
 def with_influence(graph: Graph) -> Graph:
