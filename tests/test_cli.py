@@ -39,7 +39,7 @@ from circuits.trace_io import save_trace
 
 WORDS = ("Mary", "and", "John", "went", "to", "the", "store", ",", "gave", "a", "drink", "France", "Paris")
 PROMPT = "Mary and John went to the store"
-COMMANDS = ("attribute", "why", "plot", "report", "info", "estimate", "demo", "train")
+COMMANDS = ("attribute", "interact", "why", "plot", "report", "info", "estimate", "demo", "train")
 FEW = ("--max-features", "30", "--select", "attribution:60")
 
 

@@ -16,6 +16,7 @@ import circuits
 from circuits.engine.interact import interact, merged, plan
 from circuits.engine.methods import Found, Method, Unit
 from circuits.errors import InvalidFile, UsageError
+from circuits.graph.concepts import concepts, with_concepts
 from circuits.graph.io import load_run, save_run
 from circuits.schema import HYPEREDGE_SCHEMA
 
@@ -56,8 +57,11 @@ def test_meta_says_of_each_channel_how_it_was_found(tmp_path) -> None:
     assert load_run(tmp_path / "run").meta["interactions"] == told
 
 
+CONCEPTS = with_concepts(GRAPH, concepts(GRAPH, ["texas=tok@1", "capital=tok@2", "state=tok@3"]))
+
+
 def test_a_new_result_replaces_the_old_of_its_channel_index_and_target_alone() -> None:
-    graph = interact(GRAPH, [Fake(), FakeOutput(scale=7)])
+    graph = interact(CONCEPTS, [Fake(), FakeOutput(scale=7)])
     other = found(TARGETS[0], [5.0], [["tok@1", "tok@2"]], index="FSII")
     concept = found(TARGETS[0], [6.0], [["texas", "capital"]])
     graph = merged(graph, [other, concept])
@@ -67,11 +71,17 @@ def test_a_new_result_replaces_the_old_of_its_channel_index_and_target_alone() -
     assert weights(again, index="FSII") == [5.0]
     for channel in ("mlp", "output"):
         for target in TARGETS[1:]:
-            assert weights(again, channel=channel, target=target) == weights(
-                graph, channel=channel, target=target
-            )
-    once_more = merged(again, [found(TARGETS[0], [4.0], [["texas", "state"]])])
-    assert sorted(weights(once_more, **mine)) == [4.0, 8.0, 9.0]
+            where = {"channel": channel, "target": target}
+            assert weights(again, **where) == weights(graph, **where)
+
+
+def test_over_concepts_only_the_same_members_are_replaced() -> None:
+    pairs = [["texas", "capital"], ["texas", "state"]]
+    graph = merged(CONCEPTS, [found(TARGETS[0], [6.0, 5.0], pairs)])
+    again = merged(graph, [found(TARGETS[0], [4.0], [["capital", "texas"]])])
+    assert sorted(weights(again)) == [4.0, 5.0]
+    without = with_concepts(again, concepts(again, ["other=tok@3"]))  # takes the node of state
+    assert weights(merged(without, [])) == [4.0]
 
 
 def test_the_same_call_twice_is_the_same_as_once() -> None:
@@ -153,7 +163,7 @@ def test_fakes_are_methods_and_work_is_stated_beforehand() -> None:
 
 
 def test_attribute_takes_edges_and_interactions_in_one_call() -> None:
-    trace = random_trace(np.random.default_rng(0))
+    trace = random_trace(0)
     both = circuits.attribute(trace, [circuits.Edges(), Fake()])
     apart = interact(circuits.attribute(trace), [Fake()])
     assert len(both.hyperedges) == len(both.targets)

@@ -15,6 +15,7 @@ from circuits.cli.estimate import estimate
 from circuits.cli.evaluate import evaluate
 from circuits.cli.features import features
 from circuits.cli.info import info
+from circuits.cli.interact import interact
 from circuits.cli.plot import plot
 from circuits.cli.report import report
 from circuits.cli.train import train
@@ -51,14 +52,28 @@ def top(
 ) -> None:
     """Which features of a language model, and which combinations, produce an output.
 
-    Start with **circuits demo**. Then **attribute** a prompt, ask **why**, and **plot** or **report** the
-    run.
+    Start with **circuits demo**. Then **attribute** a prompt, look which combinations **interact**, ask
+    **why**, and **plot** or **report** the run.
     """
     if ctx.invoked_subcommand is None:
         console.write(ctx.get_help() + "\n")
 
 
-COMMANDS = (demo, attribute, why, plot, report, features, info, estimate, train, describe, evaluate, convert)
+COMMANDS = (
+    demo,
+    attribute,
+    interact,
+    why,
+    plot,
+    report,
+    features,
+    info,
+    estimate,
+    train,
+    describe,
+    evaluate,
+    convert,
+)
 
 for command in COMMANDS:
     app.command()(command)

@@ -21,6 +21,10 @@ WORDS = {
     "freeze layers": "Freezing layers",
     "labels": "Labelling features",
     "rows": "Attributing",
+    "output": "Combinations towards the output",
+    "mlp": "Combinations inside features",
+    "qk": "Combinations in attention",
+    "concepts": "Testing concepts",
 }
 SECONDS_BETWEEN_LINES = 10.0
 

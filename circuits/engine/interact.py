@@ -34,9 +34,9 @@ def interact(
 ) -> Graph:
     """Gives the graph with the interactions that methods find as hyperedges.
 
-    What is found replaces earlier hyperedges of the same channel, index and target, over nodes those
-    over nodes and over concepts those over concepts; all others stay. `meta["interactions"]` says for
-    each channel: settings, engines, bounds, how many were found, seconds, floating-point operations.
+    What is found replaces earlier hyperedges of the same kind, see `merged`; all others stay.
+    `meta["interactions"]` says for each channel: settings, engines, bounds, how many were found,
+    seconds, floating-point operations.
 
     Args:
         graph: any graph.
@@ -110,19 +110,24 @@ def plan(graph: Graph, methods: Sequence[Method], trace: Trace | None = None) ->
 def merged(graph: Graph, new: Sequence[pl.DataFrame], entries: Mapping[str, Any] | None = None) -> Graph:
     """Gives the graph with hyperedges added, in place of earlier ones of the same kind.
 
-    Of the same kind are those of one channel, index and target, both over nodes or both over concepts.
+    Over nodes, those of one channel, index and target are replaced together; over concepts, those that
+    are also of the same members. Hyperedges over concepts the graph no longer has are dropped.
 
     Args:
         graph: any graph.
         new: tables of `HYPEREDGE_SCHEMA`.
         entries: what `meta["interactions"]` is to say, by channel.
     """
-    nodes = pl.Series(graph.nodes["node"])
-    of_nodes = pl.col("members").list.eval(pl.element().is_in(nodes.implode())).list.all()
-    fresh = pl.concat([pl.DataFrame(schema=HYPEREDGE_SCHEMA), *new]).with_columns(of_nodes=of_nodes)
-    old = graph.hyperedges.with_columns(of_nodes=of_nodes)
-    stays = old.join(fresh, on=[*_SAME, "of_nodes"], how="anti", nulls_equal=True, maintain_order="left")
-    table = named(pl.concat([stays, fresh]).drop("of_nodes"))
+    nodes, concepts = graph.nodes["node"], graph.nodes["concept"].drop_nulls()
+    member = pl.element().is_in(nodes.implode())
+    known = member | pl.element().is_in(concepts.implode())
+    of_nodes = pl.col("members").list.eval(member).list.all()
+    joined = pl.col("members").list.sort().list.join("\n")
+    among = pl.when(of_nodes).then(pl.lit("nodes")).otherwise(joined)
+    fresh = pl.concat([pl.DataFrame(schema=HYPEREDGE_SCHEMA), *new]).with_columns(among=among)
+    old = graph.hyperedges.filter(pl.col("members").list.eval(known).list.all()).with_columns(among=among)
+    stays = old.join(fresh, on=[*_SAME, "among"], how="anti", nulls_equal=True, maintain_order="left")
+    table = named(pl.concat([stays, fresh]).drop("among"))
     told = {**(graph.meta.get("interactions") or {}), **(entries or {})}
     return replace(graph, hyperedges=table, meta={**graph.meta, "interactions": told})
 

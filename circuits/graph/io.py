@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -31,11 +32,19 @@ MANIFEST: Final = "manifest.json"
 TRACE: Final = "trace.safetensors"
 TABLES: Final = ("nodes", "edges", "hyperedges")
 HEADS: Final = "heads"
+OWN: Final = (*sorted(f"{name}.parquet" for name in (*TABLES, HEADS)), TRACE)
 ADDED: Final = ("effect", "via", "engine")
 ROW_GROUP: Final = 131_072  # edges of one target are read without the other row groups
 
 
-def save_run(graph: Graph, path: str | Path, *, overwrite: bool = False, trace: Trace | None = None) -> None:
+def save_run(
+    graph: Graph,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    trace: Trace | None = None,
+    carry: bool = False,
+) -> None:
     """Gives nothing; writes the graph as a run directory, whole or not at all.
 
     Args:
@@ -44,6 +53,7 @@ def save_run(graph: Graph, path: str | Path, *, overwrite: bool = False, trace: 
         overwrite: replace a run that stands there; it stays until the new one is complete. What is
             no run is never replaced.
         trace: written beside the graph, so that interventions can be run without extracting again.
+        carry: other files that lie in the run replaced, such as its report, are taken over.
 
     Raises:
         OutputExists: `path` exists and `overwrite` is false, or it holds something other than a run.
@@ -60,6 +70,8 @@ def save_run(graph: Graph, path: str | Path, *, overwrite: bool = False, trace: 
     if len(graph.heads):
         tables[HEADS] = graph.heads
     with atomic(where, directory=True, overwrite=overwrite) as temporary:
+        if carry:
+            _carry_over(where, temporary)
         for name, table in tables.items():
             _write_table(table, temporary / f"{name}.parquet")
         if trace is not None:
@@ -67,7 +79,7 @@ def save_run(graph: Graph, path: str | Path, *, overwrite: bool = False, trace: 
         manifest = {
             "format": "run",
             "version": RUN_VERSION,
-            "checksums": {file.name: checksum(file) for file in sorted(temporary.iterdir())},
+            "checksums": {name: checksum(temporary / name) for name in OWN if (temporary / name).exists()},
             "rows": {name: len(table) for name, table in tables.items()},
             "edge_ids": "row numbers of nodes.parquet, counted from 0, in topological order",
             "meta": dict(graph.meta),
@@ -211,6 +223,17 @@ def _json(manifest: Mapping[str, Any]) -> str:
         return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as cause:
         raise InvalidFile(f"The graph's meta cannot be written as JSON: {cause}.") from cause
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    """Copies what lies in an old run and is none of a run's own files."""
+    for file in old.iterdir() if old.is_dir() else ():
+        if file.name in (*OWN, MANIFEST):
+            continue
+        if file.is_dir():
+            shutil.copytree(file, new / file.name)
+        else:
+            shutil.copy2(file, new / file.name)
 
 
 def _check_replaceable(where: Path) -> None:

@@ -107,7 +107,7 @@ def _position(graph: Graph, text: str) -> set[str]:
     at = graph.nodes.filter(pl.col("kind").is_in(PLACED))["pos"]
     found = _placed(graph, range(first, last + 1))
     if not found:
-        raise NotFound(f"No token or feature at pos:{text}: positions go from {at.min()} to {at.max()}.")
+        raise NotFound(f"No token or feature at pos:{text}: positions go from {at.min()!r} to {at.max()!r}.")
     return found
 
 
@@ -135,7 +135,9 @@ def _layer(graph: Graph, text: str) -> set[str]:
     found = set(features.filter(pl.col("layer").is_between(first, last))["node"])
     if not found:
         at = features["layer"]
-        raise NotFound(f"No feature in layer:{text}: this graph's layers go from {at.min()} to {at.max()}.")
+        raise NotFound(
+            f"No feature in layer:{text}: this graph's layers go from {at.min()!r} to {at.max()!r}."
+        )
     return found
 
 

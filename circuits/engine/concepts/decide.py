@@ -141,7 +141,8 @@ def _resampled(tables: Float[np.ndarray, "R S"], seed: int) -> Float[np.ndarray,
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
     mean = tables.mean(axis=0)
     tail = stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
-    return mean + np.sqrt(count / (count - 1)) * tail * (drawn @ tables / count - mean)
+    wider = float(np.sqrt(count / (count - 1)) * tail)
+    return np.asarray(mean + wider * (drawn @ tables / count - mean))
 
 
 def _equivalent(terms: Float[np.ndarray, "R"], mean: Float[np.ndarray, "S"]) -> bool:

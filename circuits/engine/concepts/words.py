@@ -29,7 +29,7 @@ def told(test: ConceptTest) -> str:
     alone = ", ".join(f"{name} {value:+.3g}" for name, value in zip(test.names, test.alone, strict=True))
     beyond = f"{one.interaction:+.3g} (95% interval {one.low:+.3g} to {one.high:+.3g})"
     lines = [
-        f"{' and '.join(test.names)} on {test.target}: {_verdict(test)}.",
+        f"{', '.join(test.names[:-1])} and {test.names[-1]} on {test.target}: {_verdict(test)}.",
         f"  Alone: {alone}. Together: {one.together:+.3g}. Beyond the sum of each alone: {beyond}.",
     ]
     if one.gate not in (NONE, "additive") and one.and_ness is not None:
