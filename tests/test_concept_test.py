@@ -167,7 +167,7 @@ def test_a_gate_built_into_a_graph_is_found_in_it(gate: str) -> None:
     assert test.decision.gate == gate.split()[0]
     assert test.names == tuple(names)
     assert test.here - test.here[0] == pytest.approx(gate_table(gate), abs=1e-6)
-    assert test.gate_here == ("additive" if gate == "none" else gate.split()[0])
+    assert test.gate_here == gate.split()[0]
     assert test.interaction_here == pytest.approx(moebius(gate_table(gate)[None])[0, -1], abs=1e-6)
     assert test.evaluations == len(gate_table(gate)) * (128 + 2)
     assert gate.split()[0].upper() in str(test).splitlines()[0]

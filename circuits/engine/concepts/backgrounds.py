@@ -24,8 +24,9 @@ class Backgrounds:
     Each background draws its share q from the index's measure μ (see `circuits.engine.indices`), then
     keeps every other player on with probability q. The interaction of the concepts, averaged over such
     backgrounds, is an unbiased estimate of the index's value for them, each being one player beside all
-    others. On a graph the others are the nodes that no concept leads to: those it leads to are how the
-    concepts act, so they stay, and respond.
+    others. On a graph the others are the nodes that no concept leads to and that lead to none: those it
+    leads to are how the concepts act, so they stay, and respond; without those that lead to it, a concept
+    that is on would not be on.
 
     Attributes:
         count: backgrounds.

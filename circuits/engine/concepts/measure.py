@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from circuits.engine.concepts.backgrounds import Backgrounds
-from circuits.engine.concepts.decide import Decision, decide, moebius
+from circuits.engine.concepts.decide import FLOOR, NONE, Decision, decide, moebius
 from circuits.engine.concepts.tables import truth_tables
 from circuits.engine.concepts.words import told
 from circuits.engine.kinds import kinds
@@ -19,6 +21,9 @@ from circuits.graph.concepts import Concept, concepts
 from circuits.graph.graph import Graph
 from circuits.graph.influence import CONSTANTS, of_kind
 from circuits.graph.run import Runner
+
+STILL: Final = 1e-5
+"""An output's range counts as at least this share of Σ |weights| into it: below that is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +65,8 @@ class ConceptTest:
     @property
     def gate_here(self) -> str:
         """Gives the gate with everything else on; exact, for that one background."""
-        return kinds(self.here[None])[0]
+        moved = float(np.abs(self.here - self.here[0]).max())
+        return NONE if moved < FLOOR * self.span else kinds(self.here[None])[0]
 
     @property
     def interaction_here(self) -> float:
@@ -79,10 +85,10 @@ def concept_test(
 ) -> ConceptTest:
     """Gives whether two or three concepts act together on an output, through which gate, how certainly.
 
-    Before R backgrounds, random coalitions of the nodes no concept leads to (all others stay, and
-    respond), the target is computed with none, each and all of the concepts on. What they do together
-    beyond the sum of what they do apart is the interaction. See `circuits.engine.concepts.decide` for the
-    interval and the decision.
+    Before R backgrounds, random coalitions of the nodes that no concept leads to and that lead to none
+    (all others stay, and respond), the target is computed with none, each and all of the concepts on.
+    What they do together beyond the sum of what they do apart is the interaction. See
+    `circuits.engine.concepts.decide` for the interval and the decision.
 
     Args:
         graph: a graph, or several of paraphrases: each is then one observation, its tables averaged
@@ -140,18 +146,21 @@ class _Tables:
         aim = graph.targets[0] if target is None else target
         found = concepts(graph, given, targets=[aim])
         groups = [np.array([graph.row(node) for node in one.nodes]) for one in found]
-        fixed = of_kind(graph, *CONSTANTS) | _downstream(graph, np.concatenate(groups))
+        own = np.concatenate(groups)
+        fixed = of_kind(graph, *CONSTANTS) | _reached(graph, own) | _reached(graph, own, upwards=True)
         drawn = how.draw(len(found), len(graph.nodes)) | fixed
         everything, nothing = np.ones(len(graph.nodes), bool), of_kind(graph, *CONSTANTS)
         runner = Runner(graph, targets=[aim])
         every = np.concatenate([drawn, everything[None], nothing[None]])
         tables = truth_tables(lambda masks: runner(masks)[:, 0], groups, every)
-        return cls(found, aim, tables[:-2], tables[-2], float(np.ptp(tables)), tables.size)
+        made_of = float(graph.edges.filter(pl.col("target") == aim)["weight"].abs().sum())
+        span = max(float(np.ptp(tables)), STILL * made_of)
+        return cls(found, aim, tables[:-2], tables[-2], span, tables.size)
 
 
-def _downstream(graph: Graph, rows: Int[np.ndarray, "k"]) -> Bool[np.ndarray, "N"]:
-    """Gives the nodes that some path leads to from one of the rows, themselves included."""
-    source, target = graph.ends
+def _reached(graph: Graph, rows: Int[np.ndarray, "k"], *, upwards: bool = False) -> Bool[np.ndarray, "N"]:
+    """Gives the nodes that some path leads to from the rows, or (`upwards`) from which one leads to them."""
+    source, target = graph.ends[::-1] if upwards else graph.ends
     size = len(graph.nodes)
     first = np.full(len(rows), size)  # one more node, before them all
     ends = np.append(source, first), np.append(target, rows)

@@ -1,0 +1,109 @@
+"""The interactions of planted models are found, all of them and no others, by every engine."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from circuits.engine.attribute import attribute
+from circuits.engine.concepts.measure import ConceptTest, concept_test
+from circuits.engine.edges import Edges
+from circuits.engine.games.estimate import interactions
+from circuits.engine.games.game import Game
+from circuits.engine.games.graph_game import graph_game
+from circuits.graph.concepts import Concept
+from circuits.graph.graph import Graph
+from circuits.planted import PLANTED, Planted, plant
+
+every = pytest.mark.parametrize("name", PLANTED)
+SEVERAL = [name for name in PLANTED if len(plant(name).concepts) > 1]
+ADDITIVE = [name for name in PLANTED if plant(name).truth.order <= 1]
+INDICES = ("SII", "Moebius", "Co-Moebius")
+
+
+@cache
+def model(name: str) -> tuple[Planted, Graph]:
+    """A planted model among distractors, and its graph."""
+    planted = plant(name, seed=5, distractors=4)
+    return planted, attribute(planted.trace, (Edges(tolerance=0.0),))
+
+
+@cache
+def game_of(name: str) -> Game:
+    """Concepts and distractors play for the output."""
+    planted, graph = model(name)
+    beside = [node for called, node in planted.names.items() if called.startswith("distractor")]
+    return graph_game(graph, [node for (node,) in planted.concepts.values()] + beside)
+
+
+def known(planted: Planted, index: str, *, output: bool) -> dict[tuple[str, frozenset[str]], float]:
+    """The planted interactions that are not 0: towards the output, or in gates."""
+    return {
+        (c.target, frozenset(c.members)): c.values[index]
+        for c in planted.truth.combinations
+        if abs(c.values[index]) > 1e-9
+        and (c.target == planted.target) == output
+        and c.target in planted.names.values()
+    }
+
+
+def asked(name: str) -> ConceptTest:
+    planted, graph = model(name)
+    return concept_test(graph, *(Concept(called, nodes) for called, nodes in planted.concepts.items()))
+
+
+@every
+@pytest.mark.parametrize("index", INDICES)
+def test_the_output_game_finds_what_concepts_do_together_and_no_distractor(name: str, index: str) -> None:
+    planted, game = model(name)[0], game_of(name)
+    table = interactions(game, index=index, order=3).frame()
+    seen = {
+        (planted.target, frozenset(members)): value
+        for members, value in table.filter(pl.col("order") > 1).select("members", "value").iter_rows()
+        if abs(value) > 1e-9
+    }
+    assert seen == pytest.approx(known(planted, index, output=True), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_the_concept_test_names_the_gate(name: str) -> None:
+    planted, _ = model(name)
+    called = {"majority": "other"}.get(planted.truth.gate, planted.truth.gate)
+    test = asked(name)
+    assert test.decision.gate == called
+    table = np.array(planted.truth.table)
+    np.testing.assert_allclose(test.here, table, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n in SEVERAL if n not in ("superposed", "entangled")])
+def test_where_nothing_else_matters_the_interaction_is_exact(name: str) -> None:
+    planted, _ = model(name)
+    size = len(planted.truth.table)
+    sign = [(-1) ** (len(planted.concepts) - s.bit_count()) for s in range(size)]
+    truth = float(np.dot(sign, planted.truth.table))
+    decision = asked(name).decision
+    assert (decision.interaction, decision.low, decision.high) == pytest.approx((truth,) * 3, abs=1e-9)
+
+
+def test_where_something_else_decides_the_gate_the_test_says_so() -> None:
+    # an OR (−1) or an AND (+1), by a third feature: neither is chosen, and the interval is wide
+    decision = asked("entangled").decision
+    assert decision.gate == "undecided"
+    assert decision.high - decision.low > 0.2
+    # leaning features move the interaction a little, the gate not
+    decision = asked("superposed").decision
+    assert decision.low < 1 < decision.high
+    assert decision.gate == "and"
+
+
+@pytest.mark.parametrize("name", ADDITIVE)
+def test_nothing_is_claimed_where_concepts_only_add(name: str) -> None:
+    planted, graph = model(name)
+    features = [node for node in planted.names.values() if node.startswith("0/")]
+    table = interactions(graph_game(graph, features), index="SII", order=2).frame()
+    assert table.filter(pl.col("order") > 1)["value"].abs().max() < 1e-9
+    if len(planted.concepts) > 1:
+        assert asked(name).decision.gate in ("additive", "none")
