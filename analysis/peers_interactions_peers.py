@@ -1,0 +1,167 @@
+"""What shapiq and spectralexplain find on given games, and in how much CPU time.
+
+Runs in the environment of a peer; called by `peers_interactions.py` with a folder that holds the games as
+NumPy arrays and `request.json`, one job a line of work::
+
+    PEER/bin/python analysis/peers_interactions_peers.py FOLDER
+
+A job names an estimator, a game, a budget and a seed. Writes the matrix of SII pairs of every job into
+`FOLDER/found-NAME.npz`; prints one JSON document: CPU seconds and evaluations of every job, or why it failed.
+CPU seconds count all of the process, games included: those are one matrix product or a look-up.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+Game = Callable[[np.ndarray], np.ndarray]
+
+
+class Counted:
+    """A game that counts the coalitions asked about."""
+
+    def __init__(self, arrays: Row) -> None:
+        self.arrays, self.asked = arrays, 0
+        self.players = int(arrays["players"])
+
+    def __call__(self, masks: np.ndarray) -> np.ndarray:
+        """Gives the worth of every row."""
+        masks = np.atleast_2d(np.asarray(masks))
+        self.asked += len(masks)
+        if "worths" in self.arrays:
+            return self.arrays["worths"][masks.astype(np.int64) @ (1 << np.arange(self.players))]
+        z = masks.astype(float) @ self.arrays["c"] + self.arrays["b"]
+        return np.where(z > self.arrays["threshold"], z, 0.0)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    request = json.loads((folder / "request.json").read_text())
+    warnings.simplefilter("ignore")
+    signal.signal(signal.SIGPROF, _stop)
+    found, rows = {}, []
+    for number, job in enumerate(request["jobs"]):
+        game = Counted(dict(np.load(folder / f"{job['game']}.npz")))
+        row, values = _measured(job, game, request["limit"])
+        rows.append(row)
+        if values is not None:
+            found[str(number)] = values
+    np.savez(folder / f"found-{request['name']}.npz", **found)
+    names = [*request["packages"], "numpy"]
+    print(json.dumps({"rows": rows, "versions": {n: importlib.metadata.version(n) for n in names}}))
+
+
+def _measured(job: Row, game: Counted, limit: float) -> tuple[Row, np.ndarray | None]:
+    """Gives what a job cost, and its pairs if it ended within `limit` CPU seconds."""
+    np.random.seed(job["seed"])  # noqa: NPY002 - spectralexplain draws from here
+    row: Row = {key: job[key] for key in ("estimator", "game", "budget", "seed")}
+    values = None
+    began = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, limit, 0.5)  # again, where a callback swallowed it
+    try:
+        values = ESTIMATORS[job["estimator"]](game, job["budget"], job["seed"])
+    except Exception as failure:
+        row["failed"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    row |= {"seconds": time.process_time() - began, "evaluations": game.asked}
+    return row, values
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError("it was stopped at the limit")
+
+
+def exact(game: Counted, budget: int, seed: int) -> np.ndarray:
+    """Gives all interactions of orders 1 to `budget`, by size and then in lexicographic order."""
+    import shapiq  # type: ignore[import-not-found]
+
+    _ = seed
+    computer = shapiq.ExactComputer(game, game.players, evaluate_game=True)
+    began = time.process_time()
+    found = computer("SII", budget)
+    print(f"order {budget}: {time.process_time() - began:.2f} s without the game's", file=sys.stderr)
+    sets = [s for t in range(1, budget + 1) for s in combinations(range(game.players), t)]
+    return np.array([found[s] for s in sets])
+
+
+def _shapiq(name: str, **settings: Any) -> Callable[[Counted, int, int], np.ndarray]:
+    def run(game: Counted, budget: int, seed: int) -> np.ndarray:
+        import shapiq.approximator as approximators  # type: ignore[import-not-found]
+
+        maker = getattr(approximators, name)
+        made = maker(n=game.players, max_order=2, index="SII", random_state=seed, **settings)
+        return _pairs(game.players, made.approximate(budget, game).interactions)
+
+    return run
+
+
+def _spectral(algorithm: str) -> Callable[[Counted, int, int], np.ndarray]:
+    def run(game: Counted, budget: int, seed: int) -> np.ndarray:
+        import spectralexplain  # type: ignore[import-not-found]
+
+        _ = seed
+        made = spectralexplain.Explainer(
+            game, game.players, sample_budget=budget, algorithm=algorithm, name=None
+        )
+        return _pairs(game.players, made.interactions("sii").get_interactions())
+
+    return run
+
+
+def lasso(game: Counted, budget: int, seed: int) -> np.ndarray:
+    """Gives spectralexplain's LASSO on all Fourier terms of up to two players, on random coalitions."""
+    from spectralexplain import Interactions, utils  # type: ignore[import-not-found]
+
+    dice, n = np.random.default_rng(seed), game.players
+
+    masks = dice.integers(0, 2, (budget, n))
+    drawn = SimpleNamespace(all_queries=[masks[:, None]], all_samples=[game(masks)[:, None]])
+    terms = {"locations": utils.bin_vecs_low_order(n, 2).T}
+    fitted, _ = utils.fit_regression("lasso", terms, drawn, n, 0)  # one sample a draw
+    return _pairs(n, Interactions(fitted, range(n), "sii", budget, order=2).get_interactions())
+
+
+def _pairs(players: int, interactions: dict[tuple[int, ...], float]) -> np.ndarray:
+    out = np.zeros((players, players))
+    for members, value in interactions.items():
+        if len(members) == 2:
+            out[members[0], members[1]] = out[members[1], members[0]] = value
+    return out
+
+
+ESTIMATORS: dict[str, Callable[[Counted, int, int], np.ndarray]] = {
+    "ExactComputer": exact,
+    "SVARM-IQ": _shapiq("SVARMIQ"),
+    "SVARM-IQ, paired": _shapiq("SVARMIQ", pairing_trick=True),
+    "SHAP-IQ": _shapiq("SHAPIQ"),
+    "SHAP-IQ, paired": _shapiq("SHAPIQ", pairing_trick=True),
+    "KernelSHAP-IQ": _shapiq("KernelSHAPIQ", pairing_trick=True),
+    "inconsistent KernelSHAP-IQ": _shapiq("InconsistentKernelSHAPIQ", pairing_trick=True),
+    "permutation sampling": _shapiq("PermutationSamplingSII"),
+    "ProxySPEX": _shapiq("ProxySPEX"),
+    "SPEX": _shapiq("SPEX"),
+    "ProxySHAP": _shapiq("ProxySHAP"),
+    "ProxySHAP, adjusted": _shapiq("ProxySHAP", adjustment=True),
+    "ProxySHAP, cross-fitted": _shapiq("ProxySHAP", adjustment=True, k_folds=5),
+    "ProxySPEX (spectralexplain)": _spectral("proxyspex"),
+    "SPEX (spectralexplain)": _spectral("spex"),
+    "LASSO (spectralexplain)": lasso,
+}
+
+
+if __name__ == "__main__":
+    main()
