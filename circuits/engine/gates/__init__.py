@@ -1,0 +1,1 @@
+"""Interactions of one-gate games: which inputs of a feature act together because of its gate."""
