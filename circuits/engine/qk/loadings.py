@@ -13,7 +13,7 @@ not sum to the weight; `none` is the sum over the paths that pass through no hea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,8 +57,8 @@ class Loadings:
         weight: of the edges, recomputed.
         head: of each edge, the loading of each head.
         none: of each edge, what passes no head.
-        carried: share of the targets' influence that these edges bring through each head, by the
-            query position it is written at: Σ over edges of influence · |loading| / |weight|.
+        carried: share of the targets' influence that these edges bring through each head, by the query
+            position it is written at and the source's own: Σ over edges of influence · |loading| / |weight|.
     """
 
     source: Int[np.ndarray, "E"]
@@ -66,7 +66,7 @@ class Loadings:
     weight: Float[np.ndarray, "E"]
     head: Float[np.ndarray, "E L H"]
     none: Float[np.ndarray, "E"]
-    carried: Float[np.ndarray, "L H n"]
+    carried: Float[np.ndarray, "L H n n"]
 
 
 def strongest_edges(graph: Graph, most: int) -> tuple[Int[np.ndarray, "E"], Float[np.ndarray, "E"]]:
@@ -111,7 +111,8 @@ def head_loadings(
     L, n, total = trace.n_layers, trace.n_positions, len(ends[0])
     H = 0 if trace.attention is None else trace.attention.pattern.shape[1]
     head, none, weight = np.zeros((total, L, H)), np.zeros(total), np.zeros(total)
-    carried, done = np.zeros((L, H, n)), 0
+    carried, done = np.zeros((L, H, n, n), np.float32), 0
+    place = _positions(engine)[source]
     for members in _blocks(engine, np.unique(target)):
         edges = np.flatnonzero(np.isin(target, members))
         with engine.precision():
@@ -120,12 +121,23 @@ def head_loadings(
             share = influence[edges] / np.maximum(np.abs(weight[edges]), np.finfo(np.float64).tiny)
             for some, layer, found in block.loads() if H else ():
                 head[edges[some], layer] = found.sum(axis=2)
-                seen = min(n, found.shape[2])
-                carried[layer, :, :seen] += np.einsum("ehq,e->hq", np.abs(found[:, :, :seen]), share[some])
+                brought = np.abs(found[:, :, :n]) * share[some, None, None]
+                for p in np.unique(at := place[edges[some]]):
+                    carried[layer, :, : brought.shape[2], p] += brought[at == p].sum(axis=0)
         done += len(edges)
         if step is not None:
             step(done, total)
     return Loadings(source, target, weight, head, none, carried)
+
+
+def _positions(engine: Engine) -> Int[np.ndarray, "N"]:
+    """Gives the position of every token, positional embedding, error and feature; 0 for other nodes."""
+    where, n = engine.where, engine.trace.n_positions
+    out = np.zeros(where.size + 1, int)
+    out[where.token] = out[where.position] = np.arange(n)
+    out[where.error] = np.arange(n)
+    out[where.feature] = engine.trace.features.position
+    return out[:-1]
 
 
 def _blocks(engine: Engine, rows: Int[np.ndarray, "T"]) -> list[Int[np.ndarray, "k"]]:
@@ -188,6 +200,8 @@ class _Block:
 @jax.jit
 def _outputs(layer: Layer, middle: Float[Array, "m T d"]) -> Float[Array, "m T H R"]:
     """Gives what targets read of each head's mixed values."""
+    assert layer.pattern is not None
+    assert layer.output is not None
     m, targets, _ = middle.shape
     groups, shared = layer.pattern.shape[:2]
     return (middle @ layer.output).reshape(m, targets, groups * shared, -1)
@@ -196,6 +210,8 @@ def _outputs(layer: Layer, middle: Float[Array, "m T d"]) -> Float[Array, "m T H
 @jax.jit
 def _mixed(layer: Layer, x: Float[Array, "m S d"]) -> Float[Array, "m S H R"]:
     """Gives the values of sources as each head's pattern mixes them at the queries."""
+    assert layer.pattern is not None
+    assert layer.value is not None
     m, count, _ = x.shape
     groups, shared = layer.pattern.shape[:2]
     value = (x @ layer.value.T).reshape(m, count, groups, -1)
@@ -208,14 +224,14 @@ def _product(mixed: Float[Array, "m S H R"], outputs: Float[Array, "m T H R"]) -
     return jnp.einsum("qshr,qthr->sthq", mixed, outputs)
 
 
-def head_table(graph: Graph, found: Loadings, top: int) -> pl.DataFrame:
+def head_table(names: Sequence[str], found: Loadings, top: int) -> pl.DataFrame:
     """Gives the table of loadings: of each edge its `top` heads, `none` and `other`.
 
     The rows of an edge sum to its weight. Heads that carry nothing are left out.
 
     Args:
-        graph: names the nodes.
-        found: loadings of some of its edges.
+        names: of the nodes.
+        found: loadings of some edges.
         top: at most so many heads an edge.
     """
     E, L, H = found.head.shape
@@ -226,7 +242,7 @@ def head_table(graph: Graph, found: Loadings, top: int) -> pl.DataFrame:
     edge, order, kept = (values[kept != 0] for values in (edge, order, kept))
     left = found.weight - found.none - np.bincount(edge, kept, E)
     left[np.abs(left) <= ROUNDING * np.abs(found.weight)] = 0  # what is not there but for rounding
-    names = graph.nodes["node"].to_numpy()
+    called = np.asarray(names, dtype=object)
     layer, head = order // max(H, 1), order % max(H, 1)
     parts = [(edge, [f"head:{a}.{b}" for a, b in zip(layer, head, strict=True)], layer, head, kept)]
     for name, values in (("none", found.none), ("other", left)):
@@ -235,8 +251,8 @@ def head_table(graph: Graph, found: Loadings, top: int) -> pl.DataFrame:
     tables = [
         pl.DataFrame(
             {
-                "source": names[found.source[at]],
-                "target": names[found.target[at]],
+                "source": called[found.source[at]].tolist(),
+                "target": called[found.target[at]].tolist(),
                 "via": via,
                 "layer": pl.Series(in_layer, dtype=pl.Int32),
                 "head": pl.Series(of_head, dtype=pl.Int32),
@@ -250,20 +266,23 @@ def head_table(graph: Graph, found: Loadings, top: int) -> pl.DataFrame:
     return pl.concat(tables).sort("edge", maintain_order=True).drop("edge")
 
 
-def check_weights(graph: Graph, edges: Int[np.ndarray, "E"], found: Loadings) -> None:
-    """Refuses a graph whose edges are not what the trace gives.
+def check_weights(names: Sequence[str], told: Float[np.ndarray, "E"], found: Loadings) -> None:
+    """Refuses weights of a graph that are not what the trace gives.
+
+    Args:
+        names: of the nodes.
+        told: the weights of the graph.
+        found: the loadings of the same edges.
 
     Raises:
         Incompatible: naming the worst edge and both numbers.
     """
-    told = graph.edges["weight"].to_numpy()[edges]
     if not len(told):
         return
     worst = int(np.argmax(np.abs(told - found.weight)))
     if abs(told[worst] - found.weight[worst]) > MISMATCH * np.abs(told).max():
-        names = graph.nodes["node"]
         raise Incompatible(
-            f"The edge {names[int(found.source[worst])]} → {names[int(found.target[worst])]} weighs"
+            f"The edge {names[found.source[worst]]} → {names[found.target[worst]]} weighs"
             f" {told[worst]:.4g} in the graph and {found.weight[worst]:.4g} by the trace: this graph was not"
             " made from this trace. Give the trace it was made from."
         )

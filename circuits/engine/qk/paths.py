@@ -107,7 +107,8 @@ def descend(cut: Cut, targets: Readers, *, parallel: bool, heads: bool = True) -
     count = len(cut.layers)
 
     def own(layer: int) -> Float[Array, "m T d"]:
-        return placed(reads * jnp.asarray(targets.layer == layer)[:, None], position, m=m)
+        here: Array = placed(reads * jnp.asarray(targets.layer == layer)[:, None], position, m=m)
+        return here
 
     g = own(count)
     for at in reversed(range(count)):
@@ -162,5 +163,5 @@ def _step(
 def _lift(layer: Layer, x: Float[Array, "m S d"], *, parallel: bool) -> Float[Array, "m S d"]:
     """Gives what enters the next layer: the transpose of the step down."""
     down = jax.linear_transpose(lambda g: below(layer, g, parallel=parallel)[0], x)
-    (up,) = down(x)
+    up: Array = down(x)[0]
     return up
