@@ -73,7 +73,9 @@ def strongest_edges(graph: Graph, most: int) -> tuple[Int[np.ndarray, "E"], Floa
     """Gives the edges that bring the most influence, as row numbers of the edge table, and how much.
 
     The influence of an edge s → t is its share of t's incoming weight times the influence of t, a target's
-    own weight included. Edges from constants and `rest` bring none.
+    own weight included. Edges from constants and `rest` bring none. Half of the edges given lead from one
+    position to another, if there are so many: those pass a head for certain, and the others, of which
+    there are strong ones at the first position of most models, would crowd them out.
 
     Args:
         graph: any graph.
@@ -85,8 +87,13 @@ def strongest_edges(graph: Graph, most: int) -> tuple[Int[np.ndarray, "E"], Floa
     source, target = graph.ends
     kept = np.flatnonzero(~of_kind(graph, "bias", "rest")[source])
     brought = shares.data * arriving[target[kept]]  # the matrix holds exactly these edges, in this order
-    order = np.argsort(-brought, kind="stable")[:most]
+    order = np.argsort(-brought, kind="stable")
     order = order[brought[order] > 0]
+    position = graph.nodes["pos"].to_numpy()
+    between = position[source[kept[order]]] != position[target[kept[order]]]
+    first = np.flatnonzero(between)[: most - most // 2]
+    rest = np.setdiff1d(np.arange(len(order)), first)[: most - len(first)]
+    order = order[np.sort(np.concatenate([first, rest]))]
     return kept[order], brought[order]
 
 

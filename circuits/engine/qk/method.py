@@ -18,6 +18,7 @@ from circuits.engine.qk.game import ScoreGame, ends_of, score_game
 from circuits.engine.qk.places import Place, check_place, parse_place
 from circuits.engine.qk.scores import contributions, scores_of
 from circuits.engine.qk.survey import Survey
+from circuits.engine.qk.triples import pattern_game
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.schema import HYPEREDGE_SCHEMA
@@ -37,7 +38,9 @@ class QK:
         top_heads: how many heads, where none are named.
         keys: how many keys of each query, where none are named.
         odds: for each query whose keys are not named, also the log-odds of each key over the next.
-        order: 2, or 3 for what pairs and triples do to a target through the pattern.
+        order: 2, or 3 for what triples, and pairs, do to a target through the pattern (`top` of each).
+        targets: towards what, with order 3: features or logits of the graph. None: of each head, the node
+            to which it brings the most influence.
         index: what the interactions are called; pairs are the same by each.
         edges: how many of the graph's strongest edges to follow through all heads; 0 for none, then
             heads must be named, with their query.
@@ -56,6 +59,7 @@ class QK:
     keys: int = 2
     odds: bool = False
     order: int = 2
+    targets: tuple[str, ...] | None = None
     index: str = "SII"
     edges: int = 1000
     loadings: int = 3
@@ -84,6 +88,9 @@ class QK:
         places = None if self.heads is None else [parse_place(text) for text in self.heads]
         for place in places or ():
             check_place(trace, place)
+        for name in self.targets or ():
+            if graph.nodes["kind"][graph.row(name)] not in ("feature", "logit"):
+                raise UsageError(f"{name} reads nothing, so it is no target: name a feature or a logit.")
         if self.edges == 0 and (places is None or any(place.query is None for place in places)):
             raise UsageError(
                 "QK(edges=0) follows no edges, so it cannot tell which heads and queries matter: name them,"
@@ -120,12 +127,28 @@ class QK:
         found = contributions(survey.engine, ends, lambda done, total: tell("queries and keys", done, total))
         games = [score_game(survey.trace, one, found, survey.free) for one in places]
         tables = [game.hyperedges(survey.names, self.top, self.index) for game in games]
+        if self.order == 3:
+            tables += self._towards(survey, games, tell)
         meta: dict[str, Any] = {
             "head": f"head:{places[0].layer}.{places[0].head}",
             "scores": {game.place.target: game.value for game in games},
             **_against_pattern(survey.trace, games),
         }
         return Found(pl.concat(tables), meta)
+
+    def _towards(self, survey: Survey, games: Sequence[ScoreGame], tell: Progress) -> list[pl.DataFrame]:
+        """Gives what triples and pairs do to the targets through the scores."""
+        asked = self.targets
+        if asked is None:
+            best = survey.target(games[0].place, tell) if self.edges else survey.graph.targets[0]
+            asked = () if best is None else (best,)
+        row = {name: i for i, name in enumerate(survey.names)}
+        return [
+            pattern_game(survey.engine, game, row[name], name).hyperedges(survey.names, self.top, self.index)
+            for game in games
+            for name in asked
+            if game.place.other is None
+        ]
 
     def _places(self, survey: Survey, place: Place, tell: Progress) -> list[Place]:
         """Gives the scores to explain of a head."""

@@ -20,7 +20,7 @@ from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from circuits.engine.operator import Effects, pull
 from circuits.engine.plan import largest_chunk, position_bucket
@@ -89,7 +89,7 @@ def contributions(
         made = [reads(engine.trace, end) for end in members]
         rows, width = np.concatenate([rows for rows, _ in made]), len(made[0][1])
         at = np.repeat([end.position for end in members], width)
-        values = _pulled(engine, rows, at, layer, seen)
+        values = pulled(engine, rows, at, layer, seen)
         for i, (end, (_, bias)) in enumerate(zip(members, made, strict=True)):
             part = np.ascontiguousarray(values[:, i * width : (i + 1) * width])
             part[engine.where.own] += bias
@@ -139,10 +139,22 @@ def turned(
     return np.concatenate(parts).astype(rows.dtype)
 
 
-def _pulled(
-    engine: Engine, rows: np.ndarray, at: np.ndarray, layer: int, seen: int
+def pulled(
+    engine: Engine,
+    rows: Float[np.ndarray, "reads d"],
+    at: Int[np.ndarray, "reads"],
+    layer: int,
+    seen: int,
 ) -> Float[np.ndarray, "N reads"]:
-    """Gives the contributions of all nodes to rows that read the stream entering a layer."""
+    """Gives the contributions of all nodes to rows that read the stream entering a layer.
+
+    Args:
+        engine: of the trace.
+        rows: what is read, all scales applied, constants not.
+        at: at which position.
+        layer: of which layer.
+        seen: the padded number of positions, more than any of `at`.
+    """
     size, operator = largest_chunk(seen), engine.operators[0]
     parts = []
     for start in range(0, len(rows), size):

@@ -26,11 +26,13 @@ class Survey:
 
     Attributes:
         edges: how many of the strongest edges are followed through heads.
+        influence: what each of them brings to the targets, once they are.
     """
 
     graph: Graph
     trace: Trace
     edges: int
+    influence: Float[np.ndarray, "E"] = field(default_factory=lambda: np.zeros(0), init=False)
     _loadings: Loadings | None = field(default=None, init=False)
 
     @cached_property
@@ -61,6 +63,12 @@ class Survey:
         return np.array([where[name] for name in nodes], int)
 
     @cached_property
+    def position(self) -> Int[np.ndarray, "N"]:
+        """Gives the position of each of the trace's nodes, -1 where it has none."""
+        table = node_table(self.trace, self.engine.where)
+        return table["pos"].fill_null(-1).to_numpy().astype(int)
+
+    @cached_property
     def free(self) -> Bool[np.ndarray, "N"]:
         """Tells which of the trace's nodes are players: those of the graph that are no constants."""
         kept = np.zeros(len(self.names), bool)
@@ -75,22 +83,40 @@ class Survey:
             Incompatible: the graph was not made from the trace.
         """
         if self._loadings is None:
-            edges, brought = strongest_edges(self.graph, self.edges)
+            edges, self.influence = strongest_edges(self.graph, self.edges)
             source, target = (self.rows[end[edges]] for end in self.graph.ends)
             found = head_loadings(
-                self.engine, (source, target), brought, lambda done, total: tell("head loadings", done, total)
+                self.engine,
+                (source, target),
+                self.influence,
+                lambda done, total: tell("head loadings", done, total),
             )
             check_weights(self.names, self.graph.edges["weight"].to_numpy()[edges], found)
             self._loadings = found
         return self._loadings
 
+    def target(self, place: Place, tell: Progress) -> str | None:
+        """Gives the node to which the head brings the most influence at all, or None."""
+        found = self.loadings(tell)
+        share = self.influence / np.maximum(np.abs(found.weight), np.finfo(np.float64).tiny)
+        carried = np.abs(found.head[:, place.layer, place.head]) * share
+        carried *= self.position[found.target] >= (place.query or 0)
+        if not carried.any():
+            return None
+        by_target = np.bincount(found.target, carried, len(self.names))
+        return self.names[int(by_target.argmax())]
+
     def table(self, top: int, tell: Progress) -> pl.DataFrame:
         """Gives the loadings as a table, `top` heads an edge."""
         return head_table(self.names, self.loadings(tell), top)
 
+    def brought(self, tell: Progress) -> Float[np.ndarray, "L H n n"]:
+        """Gives what each head carries to each query from each earlier position."""
+        return np.tril(self.loadings(tell).carried, -1)
+
     def heads(self, count: int, tell: Progress) -> list[Place]:
-        """Gives the heads that carry the most influence, and of each the query where it carries the most."""
-        carried = self.loadings(tell).carried.sum(axis=3)
+        """Gives the heads that carry the most between positions, and of each the query where it does."""
+        carried = self.brought(tell).sum(axis=3)
         best = carried.max(axis=2, initial=0)
         order = np.argsort(-best, axis=None, kind="stable")[:count]
         layers, heads = np.unravel_index(order, best.shape)
@@ -102,7 +128,7 @@ class Survey:
 
     def query(self, place: Place, tell: Progress) -> Place:
         """Gives the place at the query through which its head carries the most, or the last."""
-        by_query = self.loadings(tell).carried[place.layer, place.head].sum(axis=1)
+        by_query = self.brought(tell)[place.layer, place.head].sum(axis=1)
         at = int(by_query.argmax()) if by_query.any() else self.trace.n_positions - 1
         return Place(place.layer, place.head, at)
 
@@ -115,6 +141,6 @@ class Survey:
         assert self.trace.attention is not None
         at = (place.layer, place.head, place.query)
         seen: Float[np.ndarray, "n"] = self.trace.attention.pattern[at]
-        carried = self.loadings(tell).carried[at] if self.edges else np.zeros_like(seen)
+        carried = self.brought(tell)[at] if self.edges else np.zeros_like(seen)
         order = np.lexsort((-seen, -carried))
         return [int(key) for key in order if seen[key] > 0][:count]
