@@ -194,7 +194,7 @@ class _Grid:
             Polygon(corners, fc=color, ec=style.PAPER, lw=0.8, alpha=alpha, gid=gid, zorder=2)
         )
         if text and (i != j or style.text_width(text) < 0.6 * c):
-            ink = style.PAPER if alpha > 0.55 else style.INK
+            ink = style.PAPER if alpha > 0.7 else style.INK
             aside = 0.0 if i != j else -0.19 * c if up else 0.19 * c  # towards the triangle's middle
             middle = left + c / 2 + aside, bottom + c / 2 - aside
             self.axes.text(*middle, text, ha="center", va="center", zorder=4, **style.type_of(color=ink))
@@ -209,5 +209,5 @@ class _Grid:
             self.axes.add_patch(Rectangle((x, y - 0.05), 0.1, 0.1, fc=color, ec="none"))
             self.axes.text(x + 0.15, y, said, va="center", **style.type_of(style.SMALL, style.MUTED))
             x += 0.15 + style.text_width(said, style.SMALL) + 0.15
-        said = f"darkest: {largest}"
+        said = f"strongest: {largest}"
         self.axes.text(MARGIN, y + 0.17, said, va="center", **style.type_of(style.SMALL, style.MUTED))
