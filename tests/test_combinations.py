@@ -21,6 +21,7 @@ from circuits.query.combinations import interval_text, nodes_of
 from circuits.query.subject import Subject, difference, induced
 from circuits.query.text import Naming, percent, plain, signed
 from circuits.query.why import why
+from circuits.schema import HEAD_SCHEMA
 
 
 def with_rows(*rows: dict[str, Any], graph: Graph | None = None) -> Graph:
@@ -89,6 +90,23 @@ def test_scores_of_attention_stand_last_by_their_part_of_the_head() -> None:
     last = table.tail(3)
     assert last["share"].null_count() == 3
     assert last["weight"].to_list() == [1.1, 2.4, -0.8]  # all of head 18.0; 3/4 and 1/4 of head 14.3
+
+
+def test_scores_of_heads_whose_loadings_are_known_have_their_share() -> None:
+    graph = sample_interactions()
+    edges = (("24/1042@13", MARY, 1.2), ("21/1177@13", "24/1042@13", -0.4), ("2/940@1", "24/1042@13", 0.3))
+    rows = [
+        {"source": s, "target": t, "via": via, "weight": w, "layer": None, "head": None}
+        for s, t, w in edges
+        for via in ("head:14.3", "none")
+    ]
+    loaded = replace(graph, heads=pl.DataFrame(rows, schema=HEAD_SCHEMA))
+    table = why(loaded, "logit:Mary", top=30).tables["combinations"]
+    carried = sum(share_by_paths(graph, {"target": t, "weight": w}, MARY) for _, t, w in edges)
+    known = dict(table.filter(pl.col("where") == "score:14.3@13,9").select("weight", "share").iter_rows())
+    assert known == {2.4: pytest.approx(carried * 0.75), -0.8: pytest.approx(carried * 0.25)}
+    assert table.filter(pl.col("share").is_null())["where"].to_list() == ["odds:18.0@13,1-3"]
+    assert table["share"].drop_nulls().to_list() == sorted(table["share"].drop_nulls(), reverse=True)
 
 
 def test_what_reaches_no_other_target_is_left_out() -> None:

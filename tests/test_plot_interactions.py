@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from sample_graph import sample_graph
 from sample_interactions import GAME, MARY, gate_pairs, sample_interactions
 from strategies import graphs, random_graph
-from test_combinations import PAIR, with_rows
+from test_combinations import EXACT, PAIR, with_rows
 
 from circuits.cli.main import run
+from circuits.engine import enumeration
+from circuits.engine.games.game import Game
 from circuits.errors import NotFound, UsageError
 from circuits.graph.graph import Graph
 from circuits.plot import interaction_matrix, interaction_orders, network, upset
@@ -297,6 +299,34 @@ def test_orders_add_up_to_what_the_players_are_worth() -> None:
     bare = orders_table(graph.with_meta(interactions=None), MARY)
     assert bare["total"].sum() == pytest.approx(17.42)
     assert bare["part"][-1] == "all that did not play"
+
+
+def test_orders_of_sii_are_made_to_add_up() -> None:
+    game = Game(lambda masks: masks @ [1.0, -2.0, 0.5, 3.0] + 4.0 * masks.prod(axis=1) + 2.0 * masks[:, 0] * masks[:, 1], list("abcd"))  # fmt: skip  # noqa: E501
+    worths = game.table()
+    for order in (1, 2, 3):
+        made = []
+        for index in ("SII", "k-SII"):
+            found = enumeration.interactions(worths, index, order)
+            rows = [
+                EXACT
+                | {"members": [f"tok@{i}" for i in who], "index": index, "target": MARY, "weight": float(w)}
+                for t in range(1, order + 1)
+                for who, w in zip(found.members(t), found.values[t - 1], strict=True)
+            ]
+            made.append(dict(orders_table(with_rows(*rows).with_meta(interactions=None), MARY).iter_rows()))
+        sii, k_sii = made
+        whole = float(worths[-1] - worths[0])
+        assert sum(sii.values()) == pytest.approx(whole)
+        for part in ("each alone", "pairs", "triples")[:order]:
+            assert sii[part] == pytest.approx(k_sii[part])
+        assert sii["remainder"] == pytest.approx(0, abs=1e-9)
+
+
+def test_indices_that_do_not_add_up_are_not_added() -> None:
+    rows = [EXACT | {"members": ["tok@1"], "target": MARY, "weight": 1.0, "index": "BII"}]
+    with pytest.raises(UsageError, match="--index k-SII"):
+        orders_table(with_rows(*rows), MARY)
 
 
 @pytest.mark.parametrize("draw", [interaction_matrix, interaction_orders, upset])

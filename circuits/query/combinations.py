@@ -62,10 +62,12 @@ def ranked(graph: Graph, arriving: Float[np.ndarray, "n"]) -> pl.DataFrame:
         share = |weight| / (Σ |incoming weights of k|, constants aside, + truncated) · arriving[k]
 
     that is, the part of k's input that T's members make up only together, times the part of the
-    targets that k makes up. Into an attention score or log-odds, which is no node, the share is
-    unknown (null): those stand last, each by |weight| over the sum of the |weights| of the same head.
-    Order 1 and the shares of other rows (`via`) are left out, and so is what reaches no target;
-    of several indices of the same members and target one is kept (`PREFERRED`).
+    targets that k makes up. Into an attention score or log-odds, which is no node, it is |weight| over
+    the sum of the |weights| of the same head, times what that head carries: Σ |loading| / (what flows
+    into k) · arriving[k] over the edges known of it. Where no loadings are known the share is null;
+    such rows stand last, by |weight| within their head. Order 1 and the shares of other rows (`via`)
+    are left out, and so is what reaches no target; of several indices of the same members and target
+    one is kept (`PREFERRED`).
 
     Args:
         graph: the graph.
@@ -79,20 +81,38 @@ def ranked(graph: Graph, arriving: Float[np.ndarray, "n"]) -> pl.DataFrame:
     table = graph.hyperedges.filter(
         (pl.col("order") >= 2) & pl.col("via").is_null() & pl.col("weight").is_not_null()
     )
+    reached = arriving / np.maximum(inflow(graph), 1e-300)
     rows = np.array([graph.index.get(target, -1) for target in table["target"]], dtype=np.int64)
-    reached = np.append(arriving / np.maximum(inflow(graph), 1e-300), np.nan)[rows]
     size = pl.col("weight").abs()
+    head = pl.col("target").str.extract(_HEAD)
     table = table.with_columns(
-        share=(size * pl.Series(reached, dtype=pl.Float64)).fill_nan(None),
-        within=size / size.sum().over(pl.col("target").str.extract(_HEAD)),
+        into_node=pl.Series(np.append(reached, np.nan)[rows], dtype=pl.Float64).fill_nan(None),
+        into_head=head.replace_strict(_carried(graph, reached), default=None, return_dtype=pl.Float64),
+        within=size / size.sum().over(head),
         who=pl.col("members").list.sort().list.join("\n"),
         preference=pl.col("index").replace_strict(preference, default=len(preference), return_dtype=pl.Int64),
-    ).filter(pl.col("share").is_null() | (pl.col("share") > 0))
+    ).with_columns(share=pl.coalesce(size * pl.col("into_node"), pl.col("within") * pl.col("into_head")))
+    table = table.filter(pl.col("share").is_null() | (pl.col("share") > 0))
     once = table.sort("preference", maintain_order=True).unique(
         ["who", "target", "channel"], keep="first", maintain_order=True
     )
     ordered = once.sort("share", "within", descending=True, nulls_last=True, maintain_order=True)
-    return ordered.drop("within", "who", "preference")
+    return ordered.select(*graph.hyperedges.columns, "share")
+
+
+def _carried(graph: Graph, reached: Float[np.ndarray, "n"]) -> dict[str, float]:
+    """Gives, by layer.head, the share of the targets that the edges known of it bring through each head.
+
+    Args:
+        graph: the graph; its head loadings tell.
+        reached: of each node, the share of the targets per unit of what flows into it.
+    """
+    found: dict[str, float] = {}
+    for target, via, weight in graph.heads.select("target", "via", "weight").iter_rows():
+        if via.startswith("head:") and target in graph.index:
+            head = via.removeprefix("head:")
+            found[head] = found.get(head, 0.0) + abs(weight) * float(reached[graph.index[target]])
+    return found
 
 
 def combinations_caption(table: pl.DataFrame) -> str:

@@ -150,7 +150,8 @@ def difference(graph: Graph, one: str, other: str) -> tuple[Graph, str]:
     entry = {"name": name, "tokens": [*tokens[0], *tokens[1]], "probability": None}
     targets = [*(graph.meta.get("targets") or ()), entry]
     hyperedges = pl.concat([graph.hyperedges, minus(graph.hyperedges, one, other, name)])
-    return Graph(nodes, frame, hyperedges, {**graph.meta, "targets": targets}), name
+    meta = {**graph.meta, "targets": targets}
+    return Graph(nodes, frame, hyperedges, meta, graph.heads), name
 
 
 def induced(graph: Graph, rows: Int[np.ndarray, "k"]) -> Graph:
