@@ -281,6 +281,22 @@ def test_mediators_are_named_with_their_part() -> None:
     assert via[0]["share"] == pytest.approx(0.9 / 1.3)
 
 
+def test_a_member_may_be_where_the_interaction_arises() -> None:
+    whole = GAME | PAIR | {"gate": "and"}
+    (sentence,) = told(why(with_rows(whole, GAME | PAIR | {"via": "24/1042@13", "weight": 1.2})))
+    assert ', mainly through 24/1042 at " to"@13 itself (+1.2): an AND' in sentence
+
+
+def test_what_is_nearly_a_sum_is_told_only_for_want_of_better() -> None:
+    add = EXACT | PAIR | {"weight": 2.0, "gate": "additive"}
+    other = EXACT | {"members": ["tok@1", "tok@3"], "target": MARY, "weight": 1.0, "gate": "or"}
+    (sentence,) = told(why(with_rows(add, other)))
+    assert "an OR" in sentence
+    (sentence,) = told(why(with_rows(add, add | {"members": ["tok@1", "tok@3"], "weight": 1.0})))
+    assert "nearly the sum of the two" in sentence
+    assert "24/1042" in sentence
+
+
 def test_runs_without_interactions_are_told_as_before() -> None:
     graph = sample_graph()
     for target, over in (("logit:Mary", None), ("24/1042@13", None), ("Mary", "John")):

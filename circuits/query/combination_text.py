@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import polars as pl
@@ -37,13 +37,16 @@ _MORE: Final[Mapping[str | None, str]] = {
 
 
 def combination_sentences(subject: Subject, table: pl.DataFrame) -> tuple[str, ...]:
-    """Gives one to three sentences on the combinations of a table, every number in it from there.
+    """Gives one to three sentences on the combinations of a table, every number in them from there.
+
+    Those that are nearly a sum are told only where there are no others.
 
     Args:
         subject: what was asked about.
         table: from `combinations_table`, at least one row if any hyperedge bears on the subject.
     """
-    told = [row for row in table.to_dicts() if row["share"] is None or row["share"] >= MATTERS][:TOLD]
+    matter = [row for row in table.to_dicts() if row["share"] is None or row["share"] >= MATTERS]
+    told = [row for row in matter if row["kind"] != "additive"][:TOLD] or matter[:1]
     if not told:
         share = percent(MATTERS)
         said = f"Interactions were computed, but none matters here: none makes up {share} of what moves"
@@ -138,11 +141,13 @@ def _own(subject: Subject, row: Mapping[str, Any], member: str) -> float | None:
 
 
 def _through(subject: Subject, row: Mapping[str, Any]) -> str:
-    parts: Sequence[Mapping[str, Any]] = [p for p in row["via"] or () if abs(p["share"]) >= THROUGH][:2]
-    if not parts:
+    strong = [part for part in row["via"] or () if abs(part["share"]) >= THROUGH][:2]
+    if not strong:
         return ""
-    listed = listing(f"{subject.naming.phrase(p['node'])} ({signed(p['weight'])})" for p in parts)
-    return f", mainly through {listed}"
+    parts = [(part["node"], f"({signed(part['weight'])})") for part in strong]
+    own = [f"{subject.naming.brief(node)} itself {part}" for node, part in parts if node in row["members"]]
+    others = [f"{subject.naming.phrase(node)} {part}" for node, part in parts if node not in row["members"]]
+    return f", mainly through {listing([*own, *others])}"
 
 
 def _asides(subject: Subject, row: Mapping[str, Any]) -> str:
