@@ -7,13 +7,16 @@ from itertools import product
 import numpy as np
 import polars as pl
 import pytest
-from planted_gates import GATES, gate_graph, gate_table
+from fake_methods import found
+from planted_gates import GATES, UNITS, gate_graph, gate_table
 from scipy import stats
+from strategies import random_graph
 
 from circuits.engine.concepts.backgrounds import Backgrounds
 from circuits.engine.concepts.decide import UNDECIDED, decide, interval, moebius
 from circuits.engine.concepts.measure import concept_test
 from circuits.engine.concepts.tables import truth_tables
+from circuits.engine.interact import merged
 from circuits.errors import NotFound, UsageError
 from circuits.graph.graph import Graph
 from circuits.schema import NODE_SCHEMA
@@ -44,6 +47,23 @@ def test_intervals_cover_and_decisions_are_seldom_wrong(count: int, kind: str) -
     assert np.mean(covered) >= 0.93
     assert np.mean(wrong) <= 0.01
     assert np.mean(right) >= 0.4  # not by deciding nothing
+
+
+def test_noisy_sums_are_seldom_called_gates() -> None:
+    rng = np.random.default_rng(0)
+    tables = gate_table("additive") + 0.6 * rng.standard_normal((300, 16, 4))
+    called = [decide(table, 1.0).gate for table in tables]
+    assert sum(gate not in ("additive", UNDECIDED) for gate in called) <= 3
+
+
+def test_few_backgrounds_are_trusted_as_student_would() -> None:
+    """Of 5 backgrounds a mean 1.8 standard errors off is on its side with chance 0.927, not 0.978."""
+    spread = np.array([-1.2, -0.4, 0.1, 0.3, 1.2])
+    spread = (spread - spread.mean()) / stats.sem(spread)
+    assert stats.t(4).cdf(1.8) < 0.95 < stats.norm.cdf(1.8 / np.sqrt(4 / 5))
+    for error, gate in ((1.8, UNDECIDED), (2.6, "none")):
+        effects = 0.1 + 0.01 * (spread - error)
+        assert decide(gate_table("and") * effects[:, None], 1.0).gate == gate
 
 
 @pytest.mark.parametrize("gate", GATES)
@@ -171,6 +191,58 @@ def test_a_gate_built_into_a_graph_is_found_in_it(gate: str) -> None:
     assert test.interaction_here == pytest.approx(moebius(gate_table(gate)[None])[0, -1], abs=1e-6)
     assert test.evaluations == len(gate_table(gate)) * (128 + 2)
     assert gate.split()[0].upper() in str(test).splitlines()[0]
+
+
+@pytest.mark.parametrize("gate", [gate for gate in GATES if gate not in ("none", "additive")])
+def test_what_arises_at_the_gates_adds_up_to_the_interaction(gate: str) -> None:
+    graph = gate_graph(gate)
+    names = "abc"[: len(gate_table(gate)).bit_length() - 1]
+    test = concept_test(graph, *(f"{name}=tok@{place}" for place, name in enumerate(names)))
+    # no gate leads to another here, so that what arises at one is its gain times its own term
+    literal = {
+        f"0/{at}@7": gain * moebius(np.maximum(constant + bits(len(names)) @ weights, 0.0)[None])[0, -1]
+        for at, (constant, weights, gain) in enumerate(UNITS[gate])
+    }
+    found = dict(test.gates.select("gate", "share").iter_rows())
+    assert found == pytest.approx({k: v for k, v in literal.items() if k in found}, abs=1e-6)
+    assert all(abs(value) < 1e-9 for name, value in literal.items() if name not in found)
+    assert sum(found.values()) == pytest.approx(test.decision.interaction, abs=1e-6)
+    assert (test.gates["low"] <= test.gates["share"] + 1e-9).all()
+    assert f"arises at {test.gates['gate'][0]}" in str(test)
+
+
+def bits(members: int) -> np.ndarray:
+    return np.arange(2**members)[:, None] >> np.arange(members) & 1
+
+
+def test_gates_that_lead_to_gates_are_told_apart() -> None:
+    graph = random_graph(3)
+    early = graph.nodes.filter(pl.col("kind") == "token")["node"].to_list()[:2]
+    test = concept_test(graph, f"a={early[0]}", f"b={early[1]}", backgrounds=Backgrounds(12))
+    assert len(test.gates) > 3
+    assert test.gates["share"].sum() == pytest.approx(test.decision.interaction, abs=1e-9)
+    assert test.gates["share"].abs().is_sorted(descending=True)
+
+
+def test_scores_the_concepts_meet_in_are_summed() -> None:
+    graph = gate_graph("and")
+    members = [
+        ["tok@0", "tok@1"],
+        ["tok@2", "tok@0"],
+        ["tok@0", "tok@3"],
+        ["tok@1", "tok@3"],
+        ["tok@1", "tok@2"],
+    ]
+    targets = ["score:1.0@7,0"] * 4 + ["score:2.1@7,0"]
+    rows = [1.0, 2.0, 4.0, 8.0, -16.0]
+    parts = [
+        found(target, [weight], [pair], channel="qk")
+        for target, weight, pair in zip(targets, rows, members, strict=True)
+    ]
+    graph = merged(graph, [pl.concat(parts[:4]), parts[4]])
+    test = concept_test(graph, "a=tok@0,tok@3", "b=tok@1,tok@2")
+    assert test.scores.rows() == [("score:1.0@7,0", 11.0, 3)]
+    assert "In attention they meet in score:1.0@7,0 +11" in str(test)
 
 
 def test_paraphrases_are_each_one_observation() -> None:

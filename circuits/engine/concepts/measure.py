@@ -13,17 +13,21 @@ from jaxtyping import Bool, Float, Int
 
 from circuits.engine.concepts.backgrounds import Backgrounds
 from circuits.engine.concepts.decide import FLOOR, NONE, Decision, decide, moebius
-from circuits.engine.concepts.tables import truth_tables
+from circuits.engine.concepts.tables import as_tables, coalitions
+from circuits.engine.concepts.through import gate_shares, scores_between
 from circuits.engine.concepts.words import told
+from circuits.engine.games.graph_game import GraphWorth
 from circuits.engine.kinds import kinds
 from circuits.errors import UsageError
 from circuits.graph.concepts import Concept, concepts
 from circuits.graph.graph import Graph
 from circuits.graph.influence import CONSTANTS, of_kind
-from circuits.graph.run import Runner
 
 STILL: Final = 1e-5
 """An output's range counts as at least this share of Σ |weights| into it: below that is rounding."""
+
+HELD: Final = "all that is held"
+"""Name of the player that holds what is on before every background."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,10 @@ class ConceptTest:
         backgrounds: how the rest was drawn.
         graphs: how many graphs (paraphrases) were tested.
         evaluations: coalitions evaluated.
+        gates: what of the interaction arises at which gate: gate, share, and its 95% interval, the
+            largest first; they add up to it. Of the first graph alone.
+        scores: the attention scores two of the concepts meet in: score, weight, pairs; empty unless the
+            first graph has interactions of channel qk.
     """
 
     concepts: tuple[Concept, ...]
@@ -51,6 +59,8 @@ class ConceptTest:
     backgrounds: Backgrounds
     graphs: int
     evaluations: int
+    gates: pl.DataFrame
+    scores: pl.DataFrame
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -123,12 +133,14 @@ def concept_test(
         backgrounds=how,
         graphs=len(tests),
         evaluations=sum(test.evaluations for test in tests),
+        gates=first.gates,
+        scores=first.scores,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Tables:
-    """The truth tables of one graph."""
+    """The truth tables of one graph, and what its gates do in them."""
 
     concepts: tuple[Concept, ...]
     target: str
@@ -136,6 +148,8 @@ class _Tables:
     here: Float[np.ndarray, "S"]
     span: float
     evaluations: int
+    gates: pl.DataFrame
+    scores: pl.DataFrame
 
     @classmethod
     def of(
@@ -145,27 +159,53 @@ class _Tables:
             raise UsageError("No target: the graph names none, so name the node whose value you ask for.")
         aim = graph.targets[0] if target is None else target
         found = concepts(graph, given, targets=[aim])
-        groups = [np.array([graph.row(node) for node in one.nodes]) for one in found]
-        own = np.concatenate(groups)
-        fixed = of_kind(graph, *CONSTANTS) | _reached(graph, own) | _reached(graph, own, upwards=True)
-        drawn = how.draw(len(found), len(graph.nodes)) | fixed
-        everything, nothing = np.ones(len(graph.nodes), bool), of_kind(graph, *CONSTANTS)
-        runner = Runner(graph, targets=[aim])
-        every = np.concatenate([drawn, everything[None], nothing[None]])
-        tables = truth_tables(lambda masks: runner(masks)[:, 0], groups, every)
+        worth, drawn = _game(graph, found, aim, how)
+        edges = np.array([[True], [False]]).repeat(drawn.shape[1], axis=1)  # everything, nothing
+        groups = [np.array([at]) for at in range(len(found))]
+        masks = coalitions(groups, np.concatenate([drawn, edges]))
+        worths, seen = worth.observe(masks)
+        tables = as_tables(worths, masks, len(drawn) + 2)
+        inner = len(masks) - 2 * tables.shape[1]
         made_of = float(graph.edges.filter(pl.col("target") == aim)["weight"].abs().sum())
-        span = max(float(np.ptp(tables)), STILL * made_of)
-        return cls(found, aim, tables[:-2], tables[-2], span, tables.size)
+        return cls(
+            concepts=found,
+            target=aim,
+            tables=tables[:-2],
+            here=tables[-2],
+            span=max(float(np.ptp(tables)), STILL * made_of),
+            evaluations=len(masks),
+            gates=gate_shares(worth, masks[:inner], seen[:inner], len(drawn)),
+            scores=scores_between(graph, found),
+        )
+
+
+def _game(
+    graph: Graph, found: Sequence[Concept], target: str, how: Backgrounds
+) -> tuple[GraphWorth, Bool[np.ndarray, "R n"]]:
+    """Gives the game and its backgrounds: concepts, free nodes, and all that is held, as the last player.
+
+    Held is what the concepts lead to and what leads to them; it is off where nothing is on, never else.
+    """
+    own = np.array([graph.row(node) for one in found for node in one.nodes])
+    aim = np.array([graph.row(target)])
+    players = _reached(graph, aim, upwards=True) & ~of_kind(graph, *CONSTANTS)
+    players[[*own, *aim]] = False
+    held = players & (_reached(graph, own) | _reached(graph, own, upwards=True))
+    names = graph.nodes["node"]
+    free = names.filter(pl.Series(players & ~held)).to_list()
+    last = [Concept(HELD, tuple(names.filter(pl.Series(held))))] if held.any() else []
+    drawn = how.draw(len(found), len(found) + len(free) + len(last))
+    drawn[:, len(found) + len(free) :] = True
+    return GraphWorth(graph, [*found, *free, *last], target), drawn
 
 
 def _reached(graph: Graph, rows: Int[np.ndarray, "k"], *, upwards: bool = False) -> Bool[np.ndarray, "N"]:
     """Gives the nodes that some path leads to from the rows, or (`upwards`) from which one leads to them."""
     source, target = graph.ends[::-1] if upwards else graph.ends
     size = len(graph.nodes)
-    first = np.full(len(rows), size)  # one more node, before them all
-    ends = np.append(source, first), np.append(target, rows)
+    start = np.full(len(rows), size)  # one more node, before them all
+    ends = np.append(source, start), np.append(target, rows)
     leads = sp.csr_array((np.ones(len(ends[0]), np.int8), ends), shape=(size + 1, size + 1))
-    reached = sp.csgraph.breadth_first_order(leads, size, return_predecessors=False)
     found = np.zeros(size + 1, bool)
-    found[reached] = True
+    found[sp.csgraph.breadth_first_order(leads, size, return_predecessors=False)] = True
     return found[:size]

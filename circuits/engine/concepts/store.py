@@ -14,6 +14,9 @@ from circuits.engine.interact import merged
 from circuits.graph.concepts import with_concepts
 from circuits.graph.graph import Graph
 
+LEAST = 0.1
+"""Share of an interaction that must arise at a gate for it to have a row of its own."""
+
 
 def with_tests(graph: Graph, tests: Sequence[ConceptTest]) -> Graph:
     """Gives the graph with tests as hyperedges between concepts.
@@ -35,17 +38,27 @@ def with_tests(graph: Graph, tests: Sequence[ConceptTest]) -> Graph:
 
 
 def hyperedges(test: ConceptTest) -> pl.DataFrame:
-    """Gives a test's row of the hyperedge table: the interaction, averaged over backgrounds."""
+    """Gives a test's rows of the hyperedge table: the interaction, averaged over backgrounds, and its shares.
+
+    A gate at which less than a tenth of it arises has no row; `record` has them all.
+    """
     one = test.decision
+    gates = (
+        test.gates.filter(pl.col("share").abs() >= LEAST * abs(one.interaction))
+        if test.graphs == 1
+        else test.gates.clear()
+    )
+    count = 1 + len(gates)
     return hyperedge_table(
         {
-            "members": [list(test.names)],
+            "members": [list(test.names)] * count,
             "target": test.target,
             "index": test.backgrounds.index,
-            "weight": [one.interaction],
-            "low": [one.low],
-            "high": [one.high],
-            "effect": [one.together],
+            "weight": [one.interaction, *gates["share"]],
+            "low": [one.low, *gates["low"]],
+            "high": [one.high, *gates["high"]],
+            "effect": [one.together, *[None] * len(gates)],
+            "via": [None, *gates["gate"]],
             "gate": "additive" if one.gate == NONE else one.gate,
             "channel": "output",
             "engine": f"concept test R={test.backgrounds.count}",
@@ -83,5 +96,7 @@ def record(test: ConceptTest) -> dict[str, Any]:
         },
         "graphs": test.graphs,
         "evaluations": test.evaluations,
+        "gates": test.gates.to_dicts(),
+        "scores": test.scores.to_dicts(),
         "words": str(test),
     }

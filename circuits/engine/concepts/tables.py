@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from circuits.engine.games.game import Coalitions, Worth
 from circuits.errors import UsageError
-
-Worth = Callable[[Bool[np.ndarray, "B n"]], Float[np.ndarray, "B"]]
-"""What coalitions are worth: one a row, one player a column, true where the player takes part."""
 
 
 def coalitions(
@@ -45,10 +43,19 @@ def truth_tables(
         UsageError: the worth gives other than one finite number a coalition.
     """
     masks = coalitions(groups, backgrounds)
-    found = np.asarray(worth(masks), np.float64)
+    return as_tables(worth(masks), masks, len(backgrounds))
+
+
+def as_tables(worths: object, masks: Coalitions, backgrounds: int) -> Float[np.ndarray, "R S"]:
+    """Gives worths of the coalitions of `coalitions` as one table a background.
+
+    Raises:
+        UsageError: they are other than one finite number a coalition.
+    """
+    found = np.asarray(worths, np.float64)
     if found.shape != (len(masks),) or not np.isfinite(found).all():
         told = f"shape {found.shape}" if found.shape != (len(masks),) else "NaN or infinity"
         raise UsageError(
             f"The worth function gave {told} for {len(masks)} coalitions: one finite number each."
         )
-    return found.reshape(len(backgrounds), -1)
+    return found.reshape(backgrounds, -1)

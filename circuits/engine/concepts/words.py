@@ -19,6 +19,9 @@ MEANINGS: Final = {
     NONE: "apart or together they move the output by less than a tenth of its range",
 }
 
+SHOWN: Final = 3
+"""Gates and scores named, at most."""
+
 PURE: Final = 0.75
 """Interaction / joint effect, in size, from which AND and OR are said without reserve."""
 
@@ -37,12 +40,27 @@ def told(test: ConceptTest) -> str:
         lines.append(f"  Interaction / joint effect: {one.and_ness:.2f}{meant}.{_scale(test)}")
     here, gate = f"{test.interaction_here:+.3g}", test.gate_here.upper()
     lines.append(f"  With everything else on: beyond the sum of each alone {here} ({gate}).")
+    lines += _through(test)
     over = f"{test.graphs} graphs of " if test.graphs > 1 else ""
     lines.append(
         f"  Over {over}{test.backgrounds.count} random backgrounds ({test.backgrounds.index},"
         f" {test.evaluations:,} coalitions); the output ranges over {test.span:.3g}."
     )
     return "\n".join(lines)
+
+
+def _through(test: ConceptTest) -> list[str]:
+    """Gives the gates most of the interaction arises at, and the attention scores the concepts meet in."""
+    lines, whole = [], test.decision.interaction
+    if test.graphs == 1 and test.decision.gate not in (NONE, "additive") and len(test.gates) and whole:
+        top = [(gate, share) for gate, share, *_ in test.gates.head(SHOWN).iter_rows()]
+        listed = ", ".join(f"{gate} {share:+.3g} ({share / whole:.0%})" for gate, share in top)
+        rest = len(test.gates) - len(top)
+        lines.append(f"  It arises at {listed}{f' and {rest} more gates' if rest else ''}.")
+    if len(test.scores):
+        met = [f"{score} {weight:+.3g}" for score, weight, _ in test.scores.head(SHOWN).iter_rows()]
+        lines.append(f"  In attention they meet in {', '.join(met)}.")
+    return lines
 
 
 def _verdict(test: ConceptTest) -> str:
