@@ -27,6 +27,7 @@ from circuits.engine.interact import interact
 from circuits.engine.methods import Unit
 from circuits.errors import Incompatible, UsageError
 from circuits.graph.graph import Graph
+from circuits.graph.influence import influence
 from circuits.graph.io import load_run, load_run_trace, save_run
 from circuits.prompt import FeatureTarget, Logit, LogitDifference, TopLogits
 from circuits.trace import Trace
@@ -162,19 +163,47 @@ def test_the_json_document_says_the_same(here: Path) -> None:
     assert document["seconds"] > 0
 
 
+def ten() -> tuple[str, ...]:
+    """The features through which most of the influence on the second target flows."""
+    graph = sample_graph()
+    weight = pl.when(pl.col("node") == TARGETS[1]).then(1.0).otherwise(0.0)
+    features = graph.nodes.filter(kind="feature")["node"]
+    share = influence(graph.with_nodes(target_weight=weight))
+    best = sorted(features, key=lambda node: -share[graph.row(node)])[:10]
+    return tuple(sorted(best, key=graph.row))
+
+
+TEN = ten()
+
+
 def test_options_reach_the_methods(here: Path, fakes: Fakes) -> None:
-    words = ("--order", 3, "--index", "FSII", "--players", 40, "--gates", 7, "--top", 9, "--budget", 512)
+    words = ("--order", 3, "--index", "FSII", "--players", 10, "--gates", 7, "--top", 9, "--budget", 512)
     done = call(
         "interact", here, *words, "--head", "5.3", "--head", "6.0", "--seed", 4, "--target", TARGETS[1]
     )
     assert done.code == 2  # a head was named, so nothing in qk is an error
     assert "No head has scores." in done.err
     asked = fakes.asked[0]
-    assert (asked.order, asked.index, asked.players, asked.gates, asked.top) == (3, "FSII", "40", 7, 9)
+    assert (asked.order, asked.index, asked.players, asked.gates, asked.top) == (3, "FSII", TEN, 7, 9)
     assert (asked.budget, asked.heads, asked.seed, asked.target) == (512, ("5.3", "6.0"), 4, TARGETS[1])
 
 
 # ------------------------------------------------------------------------------ concepts
+
+
+def test_players_are_the_most_influential_features_or_what_a_spec_names(here: Path, fakes: Fakes) -> None:
+    assert call("interact", here, "--players", "pos:13 & layer:1-30", "--channel", "output").code == 0
+    graph = sample_graph()
+    there = graph.nodes.filter((pl.col("kind") == "feature") & (pl.col("pos") == 13) & (pl.col("layer") > 0))
+    assert list(fakes.asked[-1].players) == there["node"].to_list()
+    for words, sentence in (
+        ("1", "1 players: give 2 to"),
+        ("999", "999 players"),
+        ("pos:99", "positions go from"),
+    ):
+        refused = call("interact", here, "--players", words)
+        assert refused.code != 0
+        assert sentence in refused.err
 
 
 @pytest.fixture

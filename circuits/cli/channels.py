@@ -53,7 +53,7 @@ class Asked:
         order: orders 2 to this.
         index: the definition of the interaction.
         concepts: players of the output game.
-        players: other players of the output game, as they were written.
+        players: other players of the output game, names of nodes.
         budget: coalitions the output game may evaluate.
         target: the node explained.
         top: how many interactions to keep.
@@ -66,7 +66,7 @@ class Asked:
     order: int = 2
     index: str | None = None
     concepts: tuple[Concept, ...] = ()
-    players: str | None = None
+    players: tuple[str, ...] = ()
     budget: int | None = None
     target: str | None = None
     top: int | None = None
@@ -79,7 +79,7 @@ class Asked:
         own = {
             "mlp": self.gates is not None,
             "qk": bool(self.heads),
-            "output": bool(self.concepts) or self.players is not None or self.budget is not None,
+            "output": bool(self.concepts) or bool(self.players) or self.budget is not None,
         }
         return channel in self.channels or own[channel]
 
@@ -107,11 +107,18 @@ def method_of(channel: Channel, asked: Asked) -> Method:
     """Gives a channel's method with what was asked of it."""
     settings: Mapping[Channel, Mapping[str, Any]] = {
         "mlp": {"index": asked.index, "top": asked.top, "gates": asked.gates, "order": min(asked.order, 3)},
-        "qk": {"top": asked.top, "heads": asked.heads or None, "order": min(asked.order, 3)},
+        "qk": {
+            "index": asked.index,
+            "top": asked.top,
+            "heads": asked.heads or None,
+            "order": min(asked.order, 3),
+            "targets": None if asked.target is None else (asked.target,),
+        },
         "output": {
             "order": asked.order,
             "index": asked.index,
-            "players": asked.concepts or asked.players,
+            "players": asked.concepts or asked.players or None,
+            "top": asked.top,
             "budget": asked.budget,
             "target": asked.target,
             "seed": asked.seed,

@@ -163,6 +163,25 @@ def concepts_of(graph: Graph, given: Sequence[str] | None, target: str | None) -
     return concepts(graph, given or (), targets=None if target is None else [target])
 
 
+def players_of(graph: Graph, given: str | None, target: str | None) -> tuple[str, ...]:
+    """Gives the nodes that play towards the output: the most influential features, or those of a spec."""
+    from circuits.graph.concepts import Concept, concepts
+
+    if given is None:
+        return ()
+    if not given.strip().isdigit():
+        named = concepts(graph, [f"players={given}"], targets=None if target is None else [target])
+        return named[0].nodes
+    from circuits.query.subject import Subject
+
+    count, features = int(given), graph.nodes.filter(kind="feature")["node"].to_list()
+    if not 2 <= count <= len(features):
+        raise UsageError(f"{count} players: give 2 to {len(features)}, the features of this graph.")
+    reached = Subject.of(graph, target).influence
+    best = sorted(features, key=lambda node: -reached[graph.row(node)])[:count]
+    return Concept("players", tuple(sorted(best, key=graph.row))).nodes
+
+
 def stamped(graph: Graph, arguments: Sequence[str], seed: int, began: float) -> Graph:
     """Gives the graph with how its combinations came about."""
     return graph.with_meta(

@@ -10,7 +10,7 @@ from circuits.cli import interact_options as own
 from circuits.cli import options
 from circuits.cli.channels import Asked, channels
 from circuits.cli.combinations import document, summary
-from circuits.cli.combine import Job, concepts_of, opened, save, stamped
+from circuits.cli.combine import Job, concepts_of, opened, players_of, save, stamped
 from circuits.cli.console import Output
 from circuits.cli.paths import check_output, check_run
 from circuits.cli.progress import telling
@@ -56,7 +56,7 @@ def interact(
         order=order,
         index=index,
         concepts=concepts_of(graph, concept, target),
-        players=players,
+        players=players_of(graph, players, target),
         budget=budget,
         target=target,
         top=top,

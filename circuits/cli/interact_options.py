@@ -47,9 +47,11 @@ Concepts = Annotated[
 Players = Annotated[
     str | None,
     typer.Option(
-        metavar="N",
+        metavar="N|SPEC",
         rich_help_panel=WHICH,
-        help="How many nodes, the most influential, play towards the output.",
+        help="What plays towards the output: N features, the most influential, or nodes as for --concept,"
+        " each by itself.",
+        show_default="16",
     ),
 ]
 Heads = Annotated[
@@ -58,7 +60,8 @@ Heads = Annotated[
         "--head",
         metavar="L.H",
         rich_help_panel=WHICH,
-        help="An attention head: 5.3 is head 3 of layer 5. May be repeated.",
+        help="An attention head: 5.3 is head 3 of layer 5; 5.3@7 looks from position 7, 5.3@7,4 at 4."
+        " May be repeated.",
         show_default="the most influential",
     ),
 ]
