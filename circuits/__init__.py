@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from circuits.engine.edges import Edges
     from circuits.engine.games.estimate import interactions
     from circuits.engine.interact import interact
+    from circuits.engine.qk.method import QK
     from circuits.errors import CircuitsError
     from circuits.extraction.estimate import Estimate, estimate
     from circuits.extraction.extract import Extraction, extract
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from circuits.training.tokens import load_sequences
 
 __all__ = [
+    "QK",
     "AllActive",
     "Answer",
     "Backgrounds",
@@ -142,6 +144,7 @@ _HOMES: Final = {
     "LogitDifference": "prompt.LogitDifference",
     "NormShare": "extraction.select.NormShare",
     "Prompt": "prompt.Prompt",
+    "QK": "engine.qk.method.QK",
     "TopLogits": "prompt.TopLogits",
     "Trace": "trace.Trace",
     "attribute": "engine.attribute.attribute",

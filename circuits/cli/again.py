@@ -62,7 +62,10 @@ def _extracted(graph: Graph, tell: Teller) -> Trace:
 
     prompt = Prompt.of(meta["prompt"]["text"], model, targets=targets(graph))
     settings = Extraction(
-        select=selection(meta.get("selection")), labels=False, dormant_margin=source.dormant_margin
+        select=selection(meta.get("selection")),
+        labels=False,
+        dormant_margin=source.dormant_margin,
+        scores=True,
     )
     return extract(model, dictionary, prompt, settings, progress=tell)
 

@@ -26,7 +26,7 @@ class Found:
     Attributes:
         hyperedges: columns of `circuits.schema.HYPEREDGE_SCHEMA`; ids may be empty.
         meta: settings, engines chosen, bounds, counts; JSON-compatible.
-        loadings: which heads carry which edges, where the method tells: source, target, layer, head, weight.
+        loadings: which heads carry which edges, where the method tells; columns of `HEAD_SCHEMA`.
     """
 
     hyperedges: pl.DataFrame
