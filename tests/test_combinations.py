@@ -163,15 +163,17 @@ EXACT = GATE | {"channel": "output"}
 @pytest.mark.parametrize(
     ("gate", "effect", "weight", "said"),
     [
-        ("and", 4.9, 1.3, "+4.9 to {}, +1.3 of it beyond their separate effects: an AND, each alone"),
+        ("and", 4.9, 1.3, "+4.9 to {}, +1.3 of it beyond their separate effects: nearest to an AND, where"),
+        ("and", 1.6, 1.3, "+1.3 of it beyond their separate effects: an AND, each alone does little"),
         ("or", 1.6, -1.5, "+1.6 to {}, 1.5 less than {}: an OR, either one suffices"),
+        ("or", 4.0, -1.5, "+4 to {}, 1.5 less than {}: nearest to an OR, where either one"),
         ("xor", 0.0, -2.0, "0 to {}, 2 less than {}: an XOR, each alone acts and both together cancel"),
         ("additive", -3.0, 0.2, "−3 to {}, 0.2 more than {}: nearly the sum of the two"),
         ("other", 2.0, 3.0, "+2 to {}, 3 more than {}: no simple kind of gate"),
         (None, 2.0, 1.0, "+1 of it beyond their separate effects: of which kind is undecided"),
         ("inhibit", 0.1, -0.7, "+0.1 to {}, 0.7 less than {}: one holds the other back"),
-        ("and", None, 1.3, "do only together raises {} by 1.3: an AND"),
-        ("and", None, -1.3, "do only together lowers {} by 1.3: an AND"),
+        ("and", None, 1.3, "do only together raises {} by 1.3: nearest to an AND"),
+        ("and", None, -1.3, "do only together lowers {} by 1.3: nearest to an AND"),
     ],
 )  # fmt: skip
 def test_each_kind_is_told_in_english(
@@ -186,12 +188,9 @@ def test_each_kind_is_told_in_english(
 @pytest.mark.parametrize(
     ("index", "said"),
     [
-        ("Co-Moebius", "beyond their separate effects: an AND"),
-        ("Moebius", "1.3 more than their separate effects add up to with all else off: an AND"),
-        (
-            "SII",
-            "1.3 more than their separate effects add up to on average over what else is on (SII): an AND",
-        ),
+        ("Co-Moebius", ", +1.3 of it beyond their separate effects: nearest"),
+        ("Moebius", "; with all else off they do 1.3 more together than apart (Moebius): nearest"),
+        ("SII", "; on average over what else is on they do 1.3 more together than apart (SII): nearest"),
     ],
 )
 def test_what_else_is_on_is_said_as_the_index_has_it(index: str, said: str) -> None:
@@ -228,7 +227,7 @@ def test_three_members_are_told_as_three() -> None:
     sentence = one(row)
     assert sentence.startswith('The word " Mary", feature 24/1042 at " to"@13')
     assert (
-        "0.5 more than any one or two of them add up to: an AND, little happens unless all are there"
+        "0.5 more than any one or two of them add up to: nearest to an AND, where little happens unless"
         in sentence
     )
     held = GATE | {"members": ["18/222@13", "16/777@13", "9/88@9"], "target": "21/640@13", "weight": 0.4}
@@ -271,7 +270,7 @@ def test_mediators_are_named_with_their_part() -> None:
     small = {"via": "29/404@13", "weight": 0.12}  # under a tenth, and it comes first
     (bare,) = told(why(with_rows(GAME | PAIR | small, GAME | PAIR | {"gate": "and"})))
     assert "through" not in bare
-    assert "1.3 more than" in bare
+    assert "1.3 more together" in bare
     via = why(sample_interactions()).tables["combinations"]["via"][0]
     assert [(part["node"], part["weight"]) for part in via] == [
         ("26/1219@13", 0.9),
@@ -284,7 +283,7 @@ def test_mediators_are_named_with_their_part() -> None:
 def test_a_member_may_be_where_the_interaction_arises() -> None:
     whole = GAME | PAIR | {"gate": "and"}
     (sentence,) = told(why(with_rows(whole, GAME | PAIR | {"via": "24/1042@13", "weight": 1.2})))
-    assert ', mainly through 24/1042 at " to"@13 itself (+1.2): an AND' in sentence
+    assert ', mainly through 24/1042 at " to"@13 itself (+1.2): nearest to an AND' in sentence
 
 
 def test_what_is_nearly_a_sum_is_told_only_for_want_of_better() -> None:
@@ -295,6 +294,17 @@ def test_what_is_nearly_a_sum_is_told_only_for_want_of_better() -> None:
     (sentence,) = told(why(with_rows(add, add | {"members": ["tok@1", "tok@3"], "weight": 1.0})))
     assert "nearly the sum of the two" in sentence
     assert "24/1042" in sentence
+
+
+def test_each_channel_is_told_of_before_any_twice() -> None:
+    pairs = itertools.combinations(["24/1042@13", "21/1177@13", "20/59@13"], 2)
+    rows = [EXACT | {"members": list(p), "target": MARY, "weight": 1.0, "gate": "and"} for p in pairs]
+    gate = GATE | {"members": ["tok@1", "tok@3"], "target": "24/1042@13", "weight": 0.5, "gate": "or"}
+    sentences = told(why(with_rows(*rows, gate), "logit:Mary"))
+    assert len(sentences) == 3
+    assert "the logit of" in sentences[0]
+    assert "the logit of" in sentences[1]
+    assert sentences[2].startswith('What the word " Mary" and the word " John"@3 do only together')
 
 
 def test_runs_without_interactions_are_told_as_before() -> None:

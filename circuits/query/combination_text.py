@@ -17,6 +17,9 @@ TOLD: Final = 3
 THROUGH: Final = 0.1
 """Share of an interaction from which what it runs through is told."""
 
+PURE: Final = 0.75
+"""Interaction over joint effect, in size, from which AND and OR are said without reserve."""
+
 _PAIRS: Final[Mapping[str | None, str]] = {
     "and": "an AND, each alone does little",
     "or": "an OR, either one suffices",
@@ -39,19 +42,27 @@ _MORE: Final[Mapping[str | None, str]] = {
 def combination_sentences(subject: Subject, table: pl.DataFrame) -> tuple[str, ...]:
     """Gives one to three sentences on the combinations of a table, every number in them from there.
 
-    Those that are nearly a sum are told only where there are no others.
+    The strongest of each channel are told, then the strongest of all; those that are nearly a sum only
+    where there are no others.
 
     Args:
         subject: what was asked about.
         table: from `combinations_table`, at least one row if any hyperedge bears on the subject.
     """
     matter = [row for row in table.to_dicts() if row["share"] is None or row["share"] >= MATTERS]
-    told = [row for row in matter if row["kind"] != "additive"][:TOLD] or matter[:1]
+    told = _chosen([row for row in matter if row["kind"] != "additive"]) or matter[:1]
     if not told:
         share = percent(MATTERS)
         said = f"Interactions were computed, but none matters here: none makes up {share} of what moves"
         return (f"{said} {subject.words()}.",)
     return tuple(_sentence(subject, row) for row in told)
+
+
+def _chosen(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Gives up to `TOLD` of ranked rows, the first of each channel among them, in their order."""
+    first = {row["channel"]: i for i, row in reversed(list(enumerate(rows)))}
+    ranks = sorted(first.values()) + [i for i in range(len(rows)) if i not in first.values()]
+    return [rows[i] for i in sorted(ranks[:TOLD])]
 
 
 def _sentence(subject: Subject, row: Mapping[str, Any]) -> str:
@@ -73,10 +84,15 @@ def _together(subject: Subject, row: Mapping[str, Any]) -> str:
     if row["index"] == "Co-Moebius" and row["order"] == 2 and part_of_it:
         return f"{both}, {signed(weight)} of it beyond their separate effects"
     size = f"{plain(abs(weight))} {'more' if weight > 0 else 'less'}"
-    return f"{both}, {size} than {_PARTS.get(row['order'], 'any fewer of them')} add up to{_when(row)}"
+    few = "apart" if row["order"] == 2 else _FEWER.get(row["order"], "fewer of them add up to")
+    if row["index"] == "Co-Moebius" or row["channel"] == "qk":
+        few = "their separate effects add up to" if row["order"] == 2 else few
+        return f"{both}, {size} than {few}"
+    background = "with all else off" if row["index"] == "Moebius" else "on average over what else is on"
+    return f"{both}; {background} they do {size} together than {few} ({row['index']})"
 
 
-_PARTS = {2: "their separate effects", 3: "any one or two of them"}
+_FEWER = {3: "any one or two of them add up to"}
 
 
 def _when(row: Mapping[str, Any]) -> str:
@@ -102,7 +118,18 @@ def _kind(subject: Subject, row: Mapping[str, Any]) -> str:
             phrase = subject.naming.brief
             verb = "holds" if len(by) == 1 else "hold"
             return f"{listing(map(phrase, by))} {verb} back {listing(map(phrase, held))}"
-    return (_PAIRS if row["order"] == 2 else _MORE).get(row["kind"], row["kind"])
+    said = (_PAIRS if row["order"] == 2 else _MORE).get(row["kind"], row["kind"])
+    if row["kind"] not in ("and", "or") or _pure(row):
+        return said
+    return "nearest to " + said.replace(",", ", where", 1)
+
+
+def _pure(row: Mapping[str, Any]) -> bool:
+    """Tells whether nearly all that the members do, all else on, is their interaction."""
+    if row["channel"] == "qk":
+        return True  # a product: nothing without both
+    ratio = abs(row["weight"] / row["effect"]) if row["effect"] else 0.0
+    return row["index"] == "Co-Moebius" and PURE <= ratio <= 1 / PURE
 
 
 def _holding(subject: Subject, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -121,7 +121,9 @@ def combinations_caption(table: pl.DataFrame) -> str:
         words: table.filter(channel=channel)["index"].unique(maintain_order=True).to_list()
         for channel, words in _CHANNELS.items()
     }
-    by = "; ".join(f"{', '.join(names)} for {words}" for words, names in indices.items() if names)
+    held = {words: ", ".join(names) for words, names in indices.items() if names}
+    by = "; ".join(f"{names} for {words}" for words, names in held.items())
+    by = next(iter(held.values())) if len(set(held.values())) == 1 else by
     return (
         "What nodes do together beyond what fewer of them do. weight: the interaction, signed, in the units"
         f" of what it acts on (→){f', by the index {by}' if by else ''}. interval: where the weight lies;"
