@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from sample_graph import sample_graph
-from sample_interactions import GAME, GATE, MARY, gate_pairs, sample_interactions
+from sample_interactions import GAME, GATE, HEAD, MARY, gate_pairs, sample_interactions
 from strategies import graphs
 
 from circuits.engine.hyperedges import hyperedge_table
@@ -260,6 +260,12 @@ def test_intervals_as_text(low: float | None, high: float | None, estimated: boo
     assert interval_text({"low": low, "high": high, "estimated": estimated}) == text
 
 
+def test_a_score_is_told_as_a_product() -> None:
+    row = HEAD | {"members": ["tok@13", "9/88@9"], "target": "score:14.3@13,9", "weight": -0.8, "gate": "and"}
+    said = 'together lower the score of head 14.3 from " to"@13 to " John"@9 by 0.8: a product,'
+    assert said in one(row)
+
+
 def test_mediators_are_named_with_their_part() -> None:
     sentence = told(why(sample_interactions()))[0]
     assert (
@@ -284,6 +290,19 @@ def test_a_member_may_be_where_the_interaction_arises() -> None:
     whole = GAME | PAIR | {"gate": "and"}
     (sentence,) = told(why(with_rows(whole, GAME | PAIR | {"via": "24/1042@13", "weight": 1.2})))
     assert ', mainly through 24/1042 at " to"@13 itself (+1.2): nearest to an AND' in sentence
+
+
+def test_a_share_of_no_other_row_stands_for_itself() -> None:
+    triple = HEAD | {"members": ["tok@13", "tok@9", "0/822@9"], "target": "26/808@13", "weight": 0.3}
+    rows = [triple | {"via": "head:14.3@13,9"}, triple | {"via": "head:14.5@13,9", "weight": -0.2}]
+    table = why(with_rows(*rows)).tables["combinations"]
+    assert table["weight"].to_list() == [0.3, -0.2]
+    assert [via[0]["node"] for via in table["via"]] == ["head:14.3@13,9", "head:14.5@13,9"]
+    sentence = told(why(with_rows(*rows)))[0]
+    assert ', mainly through head 14.3 from " to"@13 to " John"@9 (+0.3): ' in sentence
+    whole = why(with_rows(triple | {"weight": 0.1}, *rows)).tables["combinations"]
+    assert whole["weight"].to_list() == [0.1]
+    assert len(whole["via"][0]) == 2
 
 
 def test_what_is_nearly_a_sum_is_told_only_for_want_of_better() -> None:

@@ -76,6 +76,8 @@ def _together(subject: Subject, row: Mapping[str, Any]) -> str:
     """Gives what the members contribute together, and what of that is their interaction."""
     members = listing(subject.naming.phrase(member) for member in row["members"])
     where, weight, effect = _where(subject, row["where"]), row["weight"], row["effect"]
+    if row["where"] not in subject.graph.index:  # an attention score, which is a product
+        return f"{members} together {'raise' if weight > 0 else 'lower'} {where} by {plain(abs(weight))}"
     if effect is None:
         way = "raises" if weight > 0 else "lowers"
         return f"what {members} do only together {way} {where} by {plain(abs(weight))}{_when(row)}"
@@ -112,6 +114,8 @@ def _where(subject: Subject, target: str) -> str:
 
 
 def _kind(subject: Subject, row: Mapping[str, Any]) -> str:
+    if row["where"] not in subject.graph.index:
+        return "a product, nothing without both"
     if row["kind"] == "inhibit":
         by, held = _holding(subject, row)
         if by:

@@ -21,6 +21,9 @@ PREFERRED: Final = ("Co-Moebius", "FSII", "STII", "k-SII", "SII", "CHII", "BII",
 MATTERS: Final = 0.005
 """Share of the influence on the target below which a combination is not told in a sentence."""
 
+_SAME: Final = ("who", "target", "index", "channel")
+"""What shares of one interaction have in common; `who` is its members whatever their order."""
+
 _HEAD: Final = r"^(?:score|odds|head):(\d+\.\d+)"
 """The head in the name of a score or log-odds."""
 
@@ -67,7 +70,7 @@ def ranked(graph: Graph, arriving: Float[np.ndarray, "n"]) -> pl.DataFrame:
     into k) · arriving[k] over the edges known of it. Where no loadings are known the share is null;
     such rows stand last, by |weight| within their head. Order 1 and the shares of other rows (`via`)
     are left out, and so is what reaches no target; of several indices of the same members and target
-    one is kept (`PREFERRED`).
+    one is kept (`PREFERRED`). Shares of no other row (what runs through one head) stand for themselves.
 
     Args:
         graph: the graph.
@@ -78,9 +81,10 @@ def ranked(graph: Graph, arriving: Float[np.ndarray, "n"]) -> pl.DataFrame:
         The columns of `circuits.schema.HYPEREDGE_SCHEMA` and `share`.
     """
     preference = {index: i for i, index in enumerate(PREFERRED)}
-    table = graph.hyperedges.filter(
-        (pl.col("order") >= 2) & pl.col("via").is_null() & pl.col("weight").is_not_null()
-    )
+    who = pl.col("members").list.sort().list.join("\n")
+    whole = pl.col("via").is_null()
+    table = graph.hyperedges.filter((pl.col("order") >= 2) & pl.col("weight").is_not_null())
+    table = table.with_columns(who=who).filter(whole | ~whole.any().over(*_SAME))
     reached = arriving / np.maximum(inflow(graph), 1e-300)
     rows = np.array([graph.index.get(target, -1) for target in table["target"]], dtype=np.int64)
     size = pl.col("weight").abs()
@@ -89,12 +93,11 @@ def ranked(graph: Graph, arriving: Float[np.ndarray, "n"]) -> pl.DataFrame:
         into_node=pl.Series(np.append(reached, np.nan)[rows], dtype=pl.Float64).fill_nan(None),
         into_head=head.replace_strict(_carried(graph, reached), default=None, return_dtype=pl.Float64),
         within=size / size.sum().over(head),
-        who=pl.col("members").list.sort().list.join("\n"),
         preference=pl.col("index").replace_strict(preference, default=len(preference), return_dtype=pl.Int64),
     ).with_columns(share=pl.coalesce(size * pl.col("into_node"), pl.col("within") * pl.col("into_head")))
     table = table.filter(pl.col("share").is_null() | (pl.col("share") > 0))
     once = table.sort("preference", maintain_order=True).unique(
-        ["who", "target", "channel"], keep="first", maintain_order=True
+        ["who", "target", "channel", "via"], keep="first", maintain_order=True
     )
     ordered = once.sort("share", "within", descending=True, nulls_last=True, maintain_order=True)
     return ordered.select(*graph.hyperedges.columns, "share")
@@ -145,6 +148,8 @@ def combinations_table(subject: Subject, top: int) -> pl.DataFrame:
 
 def mediators(graph: Graph, row: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Gives what a hyperedge runs through and the signed part of its weight, the largest first."""
+    if row["via"] is not None:
+        return [(row["via"], row["weight"])]
     shares = graph.hyperedges.filter(
         pl.col("via").is_not_null(), target=row["target"], index=row["index"], channel=row["channel"]
     )
