@@ -112,7 +112,7 @@ def _carried(graph: Graph, reached: Float[np.ndarray, "n"]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for target, via, weight in graph.heads.select("target", "via", "weight").iter_rows():
-        if via.startswith("head:") and target in graph.index:
+        if target in graph.index:
             head = via.removeprefix("head:")
             found[head] = found.get(head, 0.0) + abs(weight) * float(reached[graph.index[target]])
     return found
