@@ -290,6 +290,8 @@ def test_a_member_may_be_where_the_interaction_arises() -> None:
     whole = GAME | PAIR | {"gate": "and"}
     (sentence,) = told(why(with_rows(whole, GAME | PAIR | {"via": "24/1042@13", "weight": 1.2})))
     assert ', mainly through 24/1042 at " to"@13 itself (+1.2): nearest to an AND' in sentence
+    (sentence,) = told(why(with_rows(whole, GAME | PAIR | {"via": "24/1042@13", "weight": 0.5})))
+    assert ', in part through 24/1042 at " to"@13 itself (+0.5): nearest' in sentence
 
 
 def test_a_share_of_no_other_row_stands_for_itself() -> None:

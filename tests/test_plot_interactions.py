@@ -165,8 +165,11 @@ def test_concepts_are_joined_through_their_nodes() -> None:
     held = ["21/1177@13", "18/1401@13"]
     graph = sample_graph().with_nodes(concept=pl.when(pl.col("node").is_in(held)).then(pl.lit("say it")))
     made = with_rows(GAME | {"members": ["say it", "24/1042@13"], "weight": 1.0, "gate": "or"}, graph=graph)
-    joins = {name.split("→")[1] for name in named(network(made), "join")}
-    assert joins == {*held, "24/1042@13", MARY}
+    figure = network(made)
+    assert {name.split("→")[1] for name in named(figure, "join")} == {*held, "24/1042@13", MARY}
+    (label,) = named(figure, "concepts").values()
+    assert label.get_text() == "say it"
+    no_texts_overlap(figure)
 
 
 @settings(max_examples=8, deadline=None)

@@ -37,6 +37,7 @@ class Joined:
         target: the node it acts on.
         weight: the interaction.
         share: |weight| over what flows into the target, as the width of an edge.
+        concepts: names of the members that are concepts, which are drawn as their nodes.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Joined:
     target: str
     weight: float
     share: float
+    concepts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,9 +158,9 @@ def _joined(
         drawn |= needed
         names = tuple(str(graph.nodes["node"][node]) for group in members for node in group)
         share = abs(row["weight"]) / max(float(flowing[target]), 1e-300)
-        found.append(
-            Joined(row["hyperedge"], row["gate"] or "undecided", names, row["target"], row["weight"], share)
-        )
+        concepts = tuple(member for member in row["members"] if member not in graph.index)
+        kind = row["gate"] or "undecided"
+        found.append(Joined(row["hyperedge"], kind, names, row["target"], row["weight"], share, concepts))
         if len(found) == HYPEREDGES:
             break
     return tuple(found), np.array(brought, dtype=best.dtype)

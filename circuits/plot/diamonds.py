@@ -18,6 +18,7 @@ from circuits.plot.labels import Rectangle, free
 from circuits.plot.marks import Mark
 
 RADIUS: Final = 0.095
+NAME: Final = 1.6  # inches of the names of concepts, at most
 SIGNS: Final[Mapping[str, str]] = {
     "and": "&",
     "or": "∨",
@@ -56,6 +57,12 @@ class Diamond:
     def rectangle(self) -> Rectangle:
         """Gives the rectangle it covers."""
         return self.x - RADIUS, self.y - RADIUS, self.x + RADIUS, self.y + RADIUS
+
+    @property
+    def text(self) -> str:
+        """Gives the names of the concepts it joins, as short as a picture needs them."""
+        names = " & ".join(self.joined.concepts)
+        return style.fitted(style.drawable(names), NAME) if names else ""
 
 
 def stand(hyperedges: Sequence[Joined], marks: Mapping[str, Mark], bounds: Rectangle) -> list[Diamond]:

@@ -19,7 +19,7 @@ from circuits.graph.graph import Graph
 from circuits.plot import layout as lay
 from circuits.plot import style
 from circuits.plot.choose import Chosen, choose
-from circuits.plot.diamonds import draw, stand
+from circuits.plot.diamonds import RADIUS, Diamond, draw, stand
 from circuits.plot.labels import Label, Rectangle, placed
 from circuits.plot.legend import draw_legend
 from circuits.plot.marks import LEVELS, Mark, mark_of, token_texts
@@ -71,7 +71,7 @@ def network(
     _draw_nodes(canvas)
     diamonds = stand(canvas.chosen.hyperedges, canvas.marks, canvas.bounds)
     draw(canvas.axes, diamonds, canvas.marks)
-    _draw_labels(canvas, [diamond.rectangle for diamond in diamonds])
+    _draw_labels(canvas, diamonds)
     kinds = [diamond.joined.kind for diamond in diamonds]
     draw_legend(canvas.axes, canvas.layout.width, _counts(canvas.chosen), kinds)
     if title:
@@ -267,27 +267,36 @@ def _draw_nodes(canvas: _Canvas) -> None:
             canvas.axes.add_patch(Circle(at, mark.radius, fc=style.FEATURE, ec=style.PAPER, **common))
 
 
-def _draw_labels(canvas: _Canvas, taken: list[Rectangle]) -> None:
-    """Draws the labels that find a free place, the most influential first; gid `label:name`."""
+def _draw_labels(canvas: _Canvas, diamonds: list[Diamond]) -> None:
+    """Draws the labels that find a free place: of concepts, then of features, the most influential first.
+
+    Their gids are `label:name` and, for the concepts a diamond joins, `concepts:id`.
+    """
     influence = canvas.chosen.graph.nodes["influence"].to_numpy()
     index = canvas.chosen.graph.index
     marks = [m for m in canvas.marks.values() if m.kind == "feature"]
     marks.sort(key=lambda mark: -influence[index[mark.node]])
-    labels = [Label(m.text, style.text_width(m.text) + 0.03, LABEL_HEIGHT, m.x, m.y, m.radius) for m in marks]
-    taken = [*taken, *(mark.rectangle for mark in canvas.marks.values())]
-    spots = placed(labels, taken, canvas.bounds)
-    for mark, spot in zip(marks, spots, strict=True):
+    named = [d for d in diamonds if d.joined.concepts]
+    labels = [_label(d.text, d.x, d.y, RADIUS) for d in named]
+    labels += [_label(m.text, m.x, m.y, m.radius) for m in marks]
+    gids = [f"concepts:{d.joined.name}" for d in named] + [f"label:{m.node}" for m in marks]
+    taken = [shape.rectangle for shape in (*diamonds, *canvas.marks.values())]
+    for label, gid, spot in zip(labels, gids, placed(labels, taken, canvas.bounds), strict=True):
         if spot is not None:
             canvas.axes.text(
                 *spot,
-                mark.text,
+                label.text,
                 ha="center",
                 va="center",
-                gid=f"label:{mark.node}",
+                gid=gid,
                 path_effects=_halo(HALO),
                 zorder=5,
                 **style.type_of(),
             )
+
+
+def _label(text: str, x: float, y: float, radius: float) -> Label:
+    return Label(text, style.text_width(text) + 0.03, LABEL_HEIGHT, x, y, radius)
 
 
 def _counts(chosen: Chosen) -> str:

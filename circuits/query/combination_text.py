@@ -17,6 +17,9 @@ TOLD: Final = 3
 THROUGH: Final = 0.1
 """Share of an interaction from which what it runs through is told."""
 
+MAINLY: Final = 0.5
+"""Share of an interaction from which it is said to run mainly there."""
+
 PURE: Final = 0.75
 """Interaction over joint effect, in size, from which AND and OR are said without reserve."""
 
@@ -178,7 +181,8 @@ def _through(subject: Subject, row: Mapping[str, Any]) -> str:
     parts = [(part["node"], f"({signed(part['weight'])})") for part in strong]
     own = [f"{subject.naming.brief(node)} itself {part}" for node, part in parts if node in row["members"]]
     others = [f"{subject.naming.phrase(node)} {part}" for node, part in parts if node not in row["members"]]
-    return f", mainly through {listing([*own, *others])}"
+    most = sum(part["share"] for part in strong) >= MAINLY
+    return f", {'mainly' if most else 'in part'} through {listing([*own, *others])}"
 
 
 def _asides(subject: Subject, row: Mapping[str, Any]) -> str:

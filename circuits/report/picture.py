@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from circuits.plot.save import inline_svg
 from circuits.plot.style import POINTS, THEME, text_width
 
-OF_HYPEREDGES = ("hyperedge", "sign", "join", "dot", "interval")
+OF_HYPEREDGES = ("hyperedge", "sign", "concepts", "join", "dot", "interval")
 """Kinds that belong to a hyperedge; a join and a dot also name a node, as id→node."""
 
 NAMED = ("node", "edge", "label", "bar", "word", "member", "acted", "cell", *OF_HYPEREDGES)
