@@ -17,10 +17,13 @@ import numpy as np
 import polars as pl
 
 from circuits.engine.enumeration import all_coalitions, interactions
+from circuits.engine.qk.scores import End, contributions, key_group
+from circuits.engine.rows import Engine
 from circuits.graph.graph import Graph
 from circuits.graph.io import load_run
 from circuits.graph.run import Runner
-from circuits.schema import NODE_SCHEMA, feature_name
+from circuits.schema import NODE_SCHEMA, GateName, feature_name
+from circuits.trace_io import load_trace
 
 STEP = 0.0373  # of the contributions of gates
 
@@ -29,6 +32,7 @@ STEP = 0.0373  # of the contributions of gates
 class Gate:
     """v(S) = z where z = b + Σ c_i > threshold, else 0; contributions are `whole` times `STEP`."""
 
+    kind: GateName
     name: str
     whole: np.ndarray
     b: float
@@ -40,7 +44,7 @@ class Gate:
         return self.whole * STEP
 
 
-def gate(seed: int, players: int, kind: str) -> Gate:
+def gate(seed: int, players: int, kind: GateName) -> Gate:
     """Gives a gate with heavy-tailed signed contributions whose kink lies among its usual coalitions."""
     dice = np.random.default_rng([seed, players, kind == "jumprelu"])
     whole = np.rint(4 * dice.standard_t(3, players)).astype(int)
@@ -50,7 +54,7 @@ def gate(seed: int, players: int, kind: str) -> Gate:
     spread = STEP * float((whole**2).sum() ** 0.5)
     threshold = 0.3 * spread if kind == "jumprelu" else 0.0
     b = threshold - STEP * whole.sum() / 2 + 0.25 * spread * dice.standard_normal()
-    return Gate(f"{kind}-{players}-{seed}", whole, float(b), threshold)
+    return Gate(kind, f"{kind}-{players}-{seed}", whole, float(b), threshold)
 
 
 def gate_pairs(game: Gate) -> np.ndarray:
@@ -180,4 +184,33 @@ def toy_games(work: Path, prompts: Sequence[str], players: int) -> list[Output]:
         heavy = graph.nodes.filter(pl.col("kind").is_in(["feature", "token"]) & (pl.col("activation") != 0))
         names = heavy.sort("influence", descending=True, maintain_order=True)["node"][:players].to_list()
         found.append(output(f"toy-{number}", graph, names, graph.targets[0]))
+    return found
+
+
+HEADS = ((20, 3), (28, 5))  # layers and heads whose features' norms are taken
+EXTRACT = """
+import sys
+from circuits.dictionaries.load import load_dictionary
+from circuits.extraction.extract import Extraction, extract
+from circuits.models.load import load_model
+from circuits.prompt import Prompt
+from circuits.trace_io import save_trace
+model = load_model("smollm2")
+prompt = Prompt.of("The capital of France is", model)
+trace = extract(model, load_dictionary("neurons", model), prompt, Extraction(labels=False, scores=True))
+save_trace(trace, sys.argv[1])
+"""
+
+
+def head_vectors(work: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Gives what SmolLM2's neurons contribute to queries and keys of some heads, one node a row."""
+    place = work / "head.safetensors"
+    subprocess.run([sys.executable, "-c", EXTRACT, str(place)], check=True)
+    trace = load_trace(place)
+    engine, last, found = Engine(trace), trace.n_positions - 1, []
+    for layer, head in HEADS:
+        ends = End(layer, "query", head, last), End(layer, "key", key_group(trace, head), last - 1)
+        made = contributions(engine, ends)
+        u, w = (made[end][np.abs(made[end]).max(1) > 0] for end in ends)
+        found.append((f"SmolLM2 head {layer}.{head}", u, w))
     return found
