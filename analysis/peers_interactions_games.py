@@ -155,7 +155,12 @@ def network(seed: int, players: int, *, layers: int = 2, features: int = 12) -> 
             threshold = 0.3 if jump else None
             on = z if z > (threshold or 0.0) else 0.0
             name = feature_name(layer, number, number % players)
-            more = {"layer": layer, "pos": number % players, "feature": number, "expanded": True}
+            more: dict[str, object] = {
+                "layer": layer,
+                "pos": number % players,
+                "feature": number,
+                "expanded": True,
+            }
             more |= {"pre_activation": z, "threshold": threshold, "gate": "jumprelu" if jump else "relu"}
             at = add(name, "feature", on, **more)
             edges += [(s, at, float(w), float(g)) for s, w, g in zip(chosen, weight, strength, strict=True)]
