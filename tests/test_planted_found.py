@@ -14,6 +14,8 @@ from circuits.engine.edges import Edges
 from circuits.engine.games.estimate import interactions
 from circuits.engine.games.game import Game
 from circuits.engine.games.graph_game import graph_game
+from circuits.engine.games.method import Coalitions
+from circuits.engine.interact import interact
 from circuits.graph.concepts import Concept
 from circuits.graph.graph import Graph
 from circuits.planted import PLANTED, Planted, plant
@@ -66,6 +68,46 @@ def test_the_output_game_finds_what_concepts_do_together_and_no_distractor(name:
         if abs(value) > 1e-9
     }
     assert seen == pytest.approx(known(planted, index, output=True), abs=1e-9)
+
+
+def shares(name: str) -> tuple[dict[frozenset[str], float], dict[frozenset[str], dict[str, float]]]:
+    """The interactions of the concepts as hyperedges, and what of them runs through which gate."""
+    planted, graph = model(name)
+    concepts = [Concept(called, nodes) for called, nodes in planted.concepts.items()]
+    table = interact(graph, [Coalitions(players=tuple(concepts), order=len(concepts), top=None)]).hyperedges
+    rows = table.filter(pl.col("order") > 1)
+    whole = {
+        frozenset(r["members"]): r["weight"]
+        for r in rows.filter(pl.col("via").is_null()).iter_rows(named=True)
+    }
+    parts: dict[frozenset[str], dict[str, float]] = {members: {} for members in whole}
+    called = {node: unit for unit, node in planted.names.items()}
+    for row in rows.filter(pl.col("via").is_not_null()).iter_rows(named=True):
+        parts[frozenset(row["members"])][called[row["via"]]] = row["weight"]
+    return whole, parts
+
+
+def test_hyperedges_name_the_gates_a_combination_runs_through() -> None:
+    ab = frozenset("AB")
+    # by hand: what the pair does in each gate, times what the output reads of it
+    for name, through in {
+        "and": {"gate": 1.0},
+        "or": {"low": 0.5, "high": -1.5},
+        "xor": {"low": 0.5, "high": -2.5},
+        "or-dormant": {"gate": -1.0},
+        "and-not": {"gate": -1.0},
+        "across-positions": {"gate": 1.0},
+        "decoys": {"gate": 1.0},
+    }.items():
+        whole, parts = shares(name)
+        assert parts[ab] == pytest.approx(through, abs=1e-9), name
+        assert whole[ab] == pytest.approx(sum(through.values()), abs=1e-9)
+
+
+def test_gates_that_cancel_are_both_named_and_the_sum_is_nothing() -> None:
+    whole, parts = shares("cancelling-gates")
+    assert whole[frozenset("AB")] == pytest.approx(0, abs=1e-9)
+    assert parts[frozenset("AB")] == pytest.approx({"up": 1.0, "down": -1.0}, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", SEVERAL)
