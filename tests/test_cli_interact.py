@@ -27,7 +27,7 @@ from circuits.engine.interact import interact
 from circuits.engine.methods import Unit
 from circuits.errors import Incompatible, UsageError
 from circuits.graph.graph import Graph
-from circuits.graph.influence import influence
+from circuits.graph.influence import inflow, influence
 from circuits.graph.io import load_run, load_run_trace, save_run
 from circuits.prompt import FeatureTarget, Logit, LogitDifference, TopLogits
 from circuits.trace import Trace
@@ -136,15 +136,25 @@ def test_a_new_run_leaves_the_old_one_alone(here: Path) -> None:
     assert call("interact", here, "-o", here.parent / "new", "--overwrite").code == 0
 
 
+def weights(graph: Graph) -> list[float]:
+    return [graph.nodes["target_weight"][graph.row(target)] for target in graph.targets]
+
+
 def test_what_a_reader_sees(here: Path) -> None:
     done = call("interact", here)
     words = done.out
     assert f"{here} holds {2 * len(TARGETS)} combinations." in words
-    strongest = words.split("Strongest inside features")[1].split("\n\n")[0].strip().splitlines()
-    assert len(strongest) == min(5, len(TARGETS))
-    assert strongest[0].split()[0] == f"+{len(TARGETS)}"
-    assert "× " in strongest[0]
-    assert "→ output " in strongest[0]
+    strongest = words.split("Strongest inside features")[1].split("\n\n")[0].splitlines()
+    graph = load_run(here)
+    share = {
+        target: weight * (at + 1) / inflow(graph)[graph.row(target)]
+        for at, (target, weight) in enumerate(zip(TARGETS, weights(graph), strict=True))
+    }
+    best = max(share, key=share.__getitem__)
+    assert len(strongest) == min(5, len(TARGETS)) + 1
+    assert strongest[1].split()[1] == f"+{TARGETS.index(best) + 1}"
+    assert f"→ output {json.dumps(' ' + best.removeprefix('logit:'))}" in strongest[1]
+    assert "× " in strongest[1]
     assert f"circuits why {here}" in words
     assert "No combinations in qk: No head has scores." in done.err
     assert "No head has scores." in words.split("How they were found")[1]
@@ -156,9 +166,9 @@ def test_the_json_document_says_the_same(here: Path) -> None:
     assert document["hyperedges"] == len(graph.hyperedges)
     assert document["found"] == {"output": {"2": len(TARGETS)}, "mlp": {"2": len(TARGETS)}}
     assert document["skipped"] == {"qk": "No head has scores."}
-    assert [row["weight"] for row in document["strongest"]["mlp"]] == [
-        float(len(TARGETS) - i) for i in range(min(5, len(TARGETS)))
-    ]
+    shares = [row["share"] for row in document["strongest"]["mlp"]]
+    assert len(shares) == min(5, len(TARGETS))
+    assert shares == sorted(shares, reverse=True)
     assert document["flops"]["mlp"] == 1e6 * len(TARGETS)
     assert document["seconds"] > 0
 

@@ -31,7 +31,7 @@ WHERE: Final[Mapping[str, str]] = {
 def summary(graph: Graph, path: Path, found: Combined) -> Group:
     """Gives the result for people: the strongest combinations, how many there are, what was left out."""
     where, name = shlex.quote(str(path)), shlex.quote(path.name)
-    count = graph.hyperedges["via"].is_null().sum()
+    count = sum((graph.hyperedges["order"] > 1) & graph.hyperedges["via"].is_null())
     following = [
         (f"circuits why {where}", "the answer in words"),
         (f"circuits plot {where} --kind upset -o {name}.svg", "combinations as a picture"),
@@ -42,7 +42,7 @@ def summary(graph: Graph, path: Path, found: Combined) -> Group:
     return stack(
         heading(f"{path} holds {count:,} combinations."),
         *tested,
-        *(_strongest(graph, channel) for channel in WHERE),
+        *(_listed(graph, channel, table) for channel, table in strongest(graph).items()),
         Group(heading("How they were found"), facts(counts)) if counts else None,
         Group(heading("Next"), commands(following)),
     )
@@ -56,27 +56,26 @@ def document(graph: Graph, path: Path, found: Combined) -> dict[str, Any]:
         "hyperedges": len(graph.hyperedges),
         "found": {channel: entry["found"] for channel, entry in told.items()},
         "skipped": dict(found.skipped),
-        "strongest": {channel: strongest(graph, channel).to_dicts() for channel in WHERE},
+        "strongest": {channel: table.to_dicts() for channel, table in strongest(graph).items()},
         "concept_tests": list(graph.meta.get("concept_tests") or ()),
         "flops": {channel: entry["flops"] for channel, entry in told.items()},
         "seconds": (graph.meta.get("interact") or {}).get("seconds"),
     }
 
 
-def strongest(graph: Graph, channel: str, count: int = SHOWN) -> pl.DataFrame:
-    """Gives the rows of a channel's largest interactions, shares of others left out."""
-    import polars as pl
+def strongest(graph: Graph) -> dict[str, pl.DataFrame]:
+    """Gives, by channel, the combinations that move most of the targets (see `ranked`)."""
+    from circuits.graph.influence import arriving
+    from circuits.query.combinations import ranked
 
-    whole = graph.hyperedges.filter(pl.col("via").is_null() & (pl.col("channel") == channel))
-    whole = whole.filter(pl.col("order") >= 2)
-    return whole.sort(pl.col("weight").abs(), descending=True, maintain_order=True).head(count)
+    table = ranked(graph, arriving(graph))
+    return {channel: table.filter(channel=channel).head(SHOWN) for channel in WHERE}
 
 
-def _strongest(graph: Graph, channel: str) -> Group | None:
-    table = strongest(graph, channel)
+def _listed(graph: Graph, channel: str, table: pl.DataFrame) -> Group | None:
     if not len(table):
         return None
-    from circuits.query.text import Naming, signed
+    from circuits.query.text import Naming, percent, signed
 
     naming = Naming.of(graph)
 
@@ -85,15 +84,19 @@ def _strongest(graph: Graph, channel: str) -> Group | None:
 
     rows = []
     for row in table.iter_rows(named=True):
-        exact = row["low"] is None or row["low"] == row["high"]
-        sure = "" if exact else f"  {signed(row['low'])} to {signed(row['high'])}"
         joined = " × ".join(words(member) for member in row["members"])
-        rows.append(
-            (signed(row["weight"]), (row["gate"] or "").upper(), f"{joined} → {words(row['target'])}{sure}")
-        )
-    wide = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    lines = [Text(f"  {w.rjust(wide[0])}  {kind.ljust(wide[1])}  {what}") for w, kind, what in rows]
-    return Group(heading(f"Strongest {WHERE[channel]}"), *lines)
+        sure = f"  {signed(row['low'])} to {signed(row['high'])}" if row["estimated"] else ""
+        kind, what = (row["gate"] or "").upper(), f"{joined} → {words(row['target'])}{sure}"
+        rows.append((percent(row["share"]), signed(row["weight"]), kind, what))
+    wide = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [
+        Text(f"  {share.rjust(wide[0])}  {w.rjust(wide[1])}  {kind.ljust(wide[2])}  {what}")
+        for share, w, kind, what in rows
+    ]
+    title = Text.assemble(
+        heading(f"Strongest {WHERE[channel]}"), (", by their share of what moves the targets", "dim")
+    )
+    return Group(title, *lines)
 
 
 def _counts(graph: Graph, found: Combined) -> list[tuple[str, str, str]]:
