@@ -116,7 +116,8 @@ def _outputs(results: Row) -> list[str]:
         name = f"**circuits, {estimator}**" if peer == "ours" else estimator
         some = "" if len({r["game"] for r in own}) == len(games) else " (first game only)"
         cells = [_cell([r for r in own if r["budget"] == b]) for b in budgets]
-        last = statistics.median(r["seconds"] for r in own if r["budget"] == budgets[-1])
+        most = max(r["budget"] for r in own)
+        last = statistics.median(r["seconds"] for r in own if r["budget"] == most)
         lines.append(f"| {name}{some} | {' | '.join(cells)} | {last:.2f} |")
     lines += ["", *_ratios(results, budgets)]
     return lines
@@ -124,7 +125,7 @@ def _outputs(results: Row) -> list[str]:
 
 def _cell(rows: list[Row]) -> str:
     errors = [r["error"] for r in rows if "error" in r]
-    return f"{statistics.median(errors):.3f}" if errors else _reason(rows[0])
+    return f"{statistics.median(errors):.3f}" if errors else _reason(rows[0]) if rows else "–"
 
 
 def _ratios(results: Row, budgets: Iterable[int]) -> list[str]:

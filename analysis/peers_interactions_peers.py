@@ -7,17 +7,14 @@ NumPy arrays and `request.json`, one job a line of work::
 
 A job names an estimator, a game, a budget and a seed. Writes the matrix of SII pairs of every job into
 `FOLDER/found-NAME.npz`; prints one JSON document: CPU seconds and evaluations of every job, or why it failed.
-CPU seconds count all of the process, games included: those are one matrix product or a look-up.
+CPU seconds include the games': one matrix product or a look-up.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib.metadata
 import json
-import math
 import multiprocessing
-import resource
 import sys
 import time
 import warnings
@@ -53,51 +50,81 @@ class Counted:
 def main() -> None:
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
-    warnings.simplefilter("ignore")
-    small = Counted({"players": 8, "worths": np.random.default_rng(0).normal(size=256)})
-    for estimator in dict.fromkeys(job["estimator"] for job in request["jobs"]):
-        if estimator not in UNWARMED:  # imports and compilation are not to be counted
-            ESTIMATORS[estimator](small, 2 if estimator == "ExactComputer" else 200, 0)
-    gc.collect()
-    gc.freeze()  # else collections in a child copy what it shares with this process
     found: Row = {}
-    rows = []
+    too_many: dict[str, int] = {}  # players with which an estimator was stopped
+    rows, worker = [], Worker(folder)
     for number, job in enumerate(request["jobs"]):
-        game = Counted(dict(np.load(folder / f"{job['game']}.npz")))
-        row, values = _measured(job, game, request["limit"])
+        players, estimator = int(np.load(folder / f"{job['game']}.npz")["players"]), job["estimator"]
+        row: Row = {"failed": "not tried again", "seconds": 0.0, "evaluations": 0}
+        values = None
+        if players < too_many.get(estimator, players + 1):
+            row, values = worker.answer(job, request["limit"])
+            if row.get("failed") == "stopped":
+                too_many[estimator] = players
         rows.append({key: job[key] for key in ("estimator", "game", "budget", "seed")} | row)
         if values is not None:
             found[str(number)] = values
-        print(f"{job['estimator']}, {job['game']}: {row['seconds']:.1f} s", file=sys.stderr)
+        print(f"{estimator}, {job['game']}: {row['seconds']:.1f} s", file=sys.stderr)
+    worker.end()
     np.savez(folder / f"found-{request['name']}.npz", **found)
     names = [*request["packages"], "numpy"]
     print(json.dumps({"rows": rows, "versions": {n: importlib.metadata.version(n) for n in names}}))
 
 
-def _measured(job: Row, game: Counted, limit: float) -> tuple[Row, np.ndarray | None]:
-    """Gives what a job cost, and its pairs, from a process of its own that is ended at the limit."""
-    here, there = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(job, game, limit, there))
-    process.start()
-    there.close()
-    try:
-        row, values = here.recv()
-    except EOFError:
-        row, values = {"failed": "stopped", "seconds": limit, "evaluations": 0}, None
-    process.join()
-    return row, values
+class Worker:
+    """A process that does one job after the other; a job past its limit ends it, and another is begun."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts the process."""
+        context = multiprocessing.get_context("spawn")
+        self.line, there = context.Pipe()
+        self.process = context.Process(target=_work, args=(self.folder, there), daemon=True)
+        self.process.start()
+        there.close()
+
+    def end(self) -> None:
+        """Ends the process, whatever it does."""
+        self.process.kill()
+        self.process.join()
+
+    def answer(self, job: Row, limit: float) -> tuple[Row, np.ndarray | None]:
+        """Gives what a job cost, and its pairs if it was done within `limit` seconds."""
+        self.line.send(job)
+        self.line.recv()  # warm: the time runs from here
+        try:
+            if self.line.poll(limit):
+                row, values = self.line.recv()
+                return row, values
+        except EOFError:
+            pass
+        self.end()
+        self.begin()
+        return {"failed": "stopped", "seconds": limit, "evaluations": 0}, None
 
 
-def _work(job: Row, game: Counted, limit: float, there: Any) -> None:
-    # routines in C hear no signal a Python function could answer, so the system ends the process
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 1))
-    np.random.seed(job["seed"])  # noqa: NPY002 - spectralexplain draws from here
-    began, row, values = time.process_time(), {}, None
-    try:
-        values = ESTIMATORS[job["estimator"]](game, job["budget"], job["seed"])
-    except Exception as failure:
-        row["failed"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
-    there.send((row | {"seconds": time.process_time() - began, "evaluations": game.asked}, values))
+def _work(folder: Path, line: Any) -> None:
+    warnings.simplefilter("ignore")
+    small = Counted({"players": 8, "worths": np.random.default_rng(0).normal(size=256)})
+    warm = set(COLD)
+    while True:
+        job = line.recv()
+        if job["estimator"] not in warm:  # imports and compilation are not to be counted
+            warm.add(job["estimator"])
+            ESTIMATORS[job["estimator"]](small, 2 if job["estimator"] == "ExactComputer" else 200, 0)
+        game = Counted(dict(np.load(folder / f"{job['game']}.npz")))
+        np.random.seed(job["seed"])  # noqa: NPY002 - spectralexplain draws from here
+        line.send("warm")
+        row: Row = {}
+        values, began = None, time.process_time()
+        try:
+            values = ESTIMATORS[job["estimator"]](game, job["budget"], job["seed"])
+        except Exception as failure:
+            row["failed"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+        line.send((row | {"seconds": time.process_time() - began, "evaluations": game.asked}, values))
 
 
 def exact(game: Counted, budget: int, seed: int) -> np.ndarray:
@@ -175,8 +202,8 @@ ESTIMATORS: dict[str, Callable[[Counted, int, int], np.ndarray]] = {
     "LASSO (spectralexplain)": lasso,
 }
 
-UNWARMED = ("ProxySPEX", "SPEX", "SPEX (spectralexplain)", "ProxySPEX (spectralexplain)")
-"""Started cold: they take long, or refuse small games."""
+COLD = ("ProxySPEX", "SPEX", "SPEX (spectralexplain)", "ProxySPEX (spectralexplain)")
+"""Begun cold: they take long, or refuse small games."""
 
 
 if __name__ == "__main__":
