@@ -168,6 +168,7 @@ def test_what_cannot_be_asked_is_refused(trace: Trace) -> None:
     assert "no attention" in refused(QK(("0.0",)), replace(trace, attention=None))
     for settings, sentence in [
         ({"top": 0}, "top=0"),
+        ({"heads": "5.3"}, r"heads=\('5.3',\)"),
         ({"order": 4}, "order=4"),
         ({"keys": 0}, "keys=0"),
         ({"index": "Shapley"}, "No index 'Shapley'"),

@@ -61,10 +61,13 @@ class QK:
     order: int = 2
     targets: tuple[str, ...] | None = None
     index: str = "SII"
-    edges: int = 1000
+    edges: int = 500
     loadings: int = 3
 
     def __post_init__(self) -> None:
+        for name in ("heads", "targets"):
+            if isinstance(given := getattr(self, name), str):
+                raise UsageError(f"QK({name}={given!r}): give a tuple, such as {name}=({given!r},).")
         for name, least in (("top", 1), ("top_heads", 1), ("keys", 1), ("edges", 0), ("loadings", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"QK({name}={getattr(self, name)}): give {least} or more.")
