@@ -15,7 +15,9 @@ from circuits.engine.games.estimate import interactions
 from circuits.engine.games.game import Game
 from circuits.engine.games.graph_game import graph_game
 from circuits.engine.games.method import Coalitions
+from circuits.engine.gates.method import Gates
 from circuits.engine.interact import interact
+from circuits.engine.qk.method import QK
 from circuits.graph.concepts import Concept
 from circuits.graph.graph import Graph
 from circuits.planted import PLANTED, Planted, plant
@@ -52,9 +54,26 @@ def known(planted: Planted, index: str, *, output: bool) -> dict[tuple[str, froz
     }
 
 
+def found(table: pl.DataFrame) -> dict[tuple[str, frozenset[str]], float]:
+    return {(row["target"], frozenset(row["members"])): row["weight"] for row in table.iter_rows(named=True)}
+
+
 def asked(name: str) -> ConceptTest:
     planted, graph = model(name)
     return concept_test(graph, *(Concept(called, nodes) for called, nodes in planted.concepts.items()))
+
+
+@every
+@pytest.mark.parametrize("index", INDICES)
+def test_gates_find_exactly_what_acts_together_in_them(name: str, index: str) -> None:
+    planted, graph = model(name)
+    method = Gates(order=3, index=index, top=None, threshold=1e-9, double=True)
+    table = interact(graph, [method]).hyperedges
+    assert found(table) == pytest.approx(known(planted, index, output=False), abs=1e-9)
+    kinds = {(c.target, frozenset(c.members)): c.kind for c in planted.truth.combinations}
+    for row in table.iter_rows(named=True):
+        assert row["gate"] == kinds[row["target"], frozenset(row["members"])]
+        assert row["low"] <= row["weight"] <= row["high"]
 
 
 @every
@@ -139,6 +158,29 @@ def test_where_something_else_decides_the_gate_the_test_says_so() -> None:
     decision = asked("superposed").decision
     assert decision.low < 1 < decision.high
     assert decision.gate == "and"
+
+
+def test_the_head_that_looks_because_of_two_features_is_told_so() -> None:
+    planted, graph = model("query-key")
+    (combination,) = planted.truth.combinations
+    for heads in (None, ("1.0@2,0",), ("1.0@2,0-1",)):
+        table = interact(graph, [QK(heads=heads, top=5)], trace=planted.trace).hyperedges
+        pairs = table.filter(pl.col("order") == 2, pl.col("weight").abs() > 1e-9)
+        # all other keys have a score of 0, so the log-odds are the score
+        assert [set(members) for members in pairs["members"]] == [set(combination.members)]
+        assert pairs["weight"].to_list() == pytest.approx([combination.values["SII"]], abs=1e-9)
+        assert pairs["gate"].to_list() == [combination.kind]
+        name = "odds:1.0@2,0-1" if heads == ("1.0@2,0-1",) else combination.target
+        assert pairs["target"].to_list() == [name]
+
+
+def test_query_key_and_value_act_together_on_the_output() -> None:
+    planted, graph = model("query-key")
+    table = interact(graph, [QK(heads=("1.0@2,0",), order=3)], trace=planted.trace).hyperedges
+    (triple,) = table.filter(pl.col("order") == 3, pl.col("weight").abs() > 1e-9).iter_rows(named=True)
+    assert set(triple["members"]) == {planted.names[unit] for unit in "ABV"}
+    # half of the attention is on a value of 6: ½ (1 − ½) · 6 for each unit of score, and that is ln 2
+    assert triple["weight"] == pytest.approx(0.25 * 6 * np.log(2), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ADDITIVE)
