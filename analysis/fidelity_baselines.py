@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 from fidelity_net import NOTHING, Answer, Subject  # type: ignore[import-not-found]
@@ -16,7 +17,7 @@ Values = dict[frozenset[str], float]
 
 def random(subject: Subject, seed: int) -> Answer:
     """Gives random scores, one random pair of players, a random gate."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, crc32(subject.planted.name.encode())])
     pair = frozenset(str(n) for n in rng.choice(subject.players, 2, replace=False)) if _two(subject) else None
     size = subject.scale * rng.choice([-1, 1])
     gates = ("and", "or", "xor", "inhibit", "additive", "none", "other")
