@@ -280,7 +280,7 @@ def _draw_labels(canvas: _Canvas, diamonds: list[Diamond]) -> None:
     labels = [_label(d.text, d.x, d.y, RADIUS) for d in named]
     labels += [_label(m.text, m.x, m.y, m.radius) for m in marks]
     gids = [f"concepts:{d.joined.name}" for d in named] + [f"label:{m.node}" for m in marks]
-    taken = [shape.rectangle for shape in (*diamonds, *canvas.marks.values())]
+    taken = [d.rectangle for d in diamonds] + [m.rectangle for m in canvas.marks.values()]
     for label, gid, spot in zip(labels, gids, placed(labels, taken, canvas.bounds), strict=True):
         if spot is not None:
             canvas.axes.text(

@@ -125,7 +125,7 @@ def _kind(subject: Subject, row: Mapping[str, Any]) -> str:
             phrase = subject.naming.brief
             verb = "holds" if len(by) == 1 else "hold"
             return f"{listing(map(phrase, by))} {verb} back {listing(map(phrase, held))}"
-    said = (_PAIRS if row["order"] == 2 else _MORE).get(row["kind"], row["kind"])
+    said = str((_PAIRS if row["order"] == 2 else _MORE).get(row["kind"], row["kind"]))
     if row["kind"] not in ("and", "or") or _pure(row):
         return said
     return "nearest to " + said.replace(",", ", where", 1)
