@@ -195,5 +195,6 @@ def _asides(subject: Subject, row: Mapping[str, Any]) -> str:
     elif row["estimated"]:
         asides.append("estimated")
     if row["share"] is not None:
-        asides.append(f"{percent(row['share'])} of what moves {subject.words()}")
+        part = "" if row["where"] in subject.graph.index else "its part of what the head brings: "
+        asides.append(f"{part}{percent(row['share'])} of what moves {subject.words()}")
     return f" ({'; '.join(asides)})" if asides else ""
