@@ -107,6 +107,8 @@ def test_scores_of_heads_whose_loadings_are_known_have_their_share() -> None:
     assert known == {2.4: pytest.approx(carried * 0.75), -0.8: pytest.approx(carried * 0.25)}
     assert table.filter(pl.col("share").is_null())["where"].to_list() == ["odds:18.0@13,1-3"]
     assert table["share"].drop_nulls().to_list() == sorted(table["share"].drop_nulls(), reverse=True)
+    assert "what the head carries" in why(loaded, "logit:Mary", top=30).captions["combinations"]
+    assert "what the head carries" not in why(with_rows(GAME | PAIR)).captions["combinations"]
 
 
 def test_what_reaches_no_other_target_is_left_out() -> None:

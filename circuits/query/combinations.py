@@ -127,12 +127,14 @@ def combinations_caption(table: pl.DataFrame) -> str:
     held = {words: ", ".join(names) for words, names in indices.items() if names}
     by = "; ".join(f"{names} for {words}" for words, names in held.items())
     by = next(iter(held.values())) if len(set(held.values())) == 1 else by
+    heads = " (into an attention score: its part of the head's weights, times what the head carries)"
+    scored = heads if table["where"].str.contains(_HEAD).any() else ""
     return (
         "What nodes do together beyond what fewer of them do. weight: the interaction, signed, in the units"
         f" of what it acts on (→){f', by the index {by}' if by else ''}. interval: where the weight lies;"
         " exact if nothing was estimated. effect: all that the members contribute, the rest being on."
         " share: |weight| over all that flows into what it acts on, times the influence of that on the"
-        " target. via: what the interaction runs through."
+        f" target{scored}. via: what the interaction runs through."
     )
 
 
