@@ -32,6 +32,7 @@ from transformers import PreTrainedTokenizerFast
 
 import circuits
 from circuits.cli import console, interrupts, work
+from circuits.cli.channels import Asked
 from circuits.cli.main import run
 from circuits.engine.cache import use_compilation_cache
 from circuits.graph.io import load_run
@@ -144,7 +145,7 @@ def test_attribute_prints_the_scores_it_saves_and_what_to_do_next(model: Path, t
     for line in re.findall(r"^  (circuits .*?) +#", done.out, re.MULTILINE):
         assert str(path) in shlex.split(line)
         lines += 1
-    assert lines == 3
+    assert lines == 4
 
 
 def test_json_of_attribute_tells_the_same(model: Path, tmp_path: Path) -> None:
@@ -661,6 +662,9 @@ def tiny_demo(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("circuits.cli.demo.PROMPT", PROMPT)
     source = work.Source(model=str(model), select="attribution:40")
     monkeypatch.setattr("circuits.cli.demo.SOURCE", source)
+    # neurons have no gates to look into
+    monkeypatch.setattr("circuits.cli.demo.LOOKED_AT", Asked(channels=("output",)))
+    monkeypatch.setattr("circuits.cli.demo.CONCEPTS", ("Mary=token:Mary", "store=token:store"))
 
 
 def test_the_demo_answers_writes_a_page_and_can_be_run_again(tiny_demo: None, tmp_path: Path) -> None:
@@ -675,6 +679,9 @@ def test_the_demo_answers_writes_a_page_and_can_be_run_again(tiny_demo: None, tm
     told = call("demo", "-o", path, "--json").document
     assert told["report"] == str(path / "report.html")
     assert told["answer"]["finding"]
+    hyperedges = load_run(path).hyperedges
+    assert set(hyperedges["channel"]) == {"output"}
+    assert ["Mary", "store"] in hyperedges["members"].to_list()
 
 
 def test_the_demo_spares_what_is_not_its_own(tiny_demo: None, made: Path, tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def summary(graph: Graph, path: Path) -> Any:
             commands(
                 [
                     (f"circuits why {where}", "the answer in words"),
+                    (f"circuits interact {where} --order 3", "which features act together"),
                     (f"circuits plot {where} -o {name}.svg", "a picture"),
                     (f"circuits report {where} -o {name}.html", "a page to send on"),
                 ]

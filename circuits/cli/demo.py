@@ -5,19 +5,27 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Group
 
 from circuits.bundled import TOY
 from circuits.cli import options, work
+from circuits.cli.channels import Asked
 from circuits.cli.console import Output, commands, heading, stack
 from circuits.cli.paths import check_output, is_demo
-from circuits.cli.progress import telling
+from circuits.cli.progress import Teller, telling
 from circuits.errors import OutputExists
+
+if TYPE_CHECKING:
+    from circuits.graph.graph import Graph
 
 PROMPT = "The capital of the state containing Dallas is"
 SOURCE = work.Source(model=TOY, dictionary=TOY)
+CONCEPTS = ("Dallas=token:Dallas", "capital=token:capital")
+LOOKED_AT = Asked(channels=("output", "mlp"), gates=30)
+"""Where combinations are looked for: attention, and all other features, take longer than all the rest."""
 
 
 def demo(
@@ -40,7 +48,7 @@ def demo(
     rows = work.Rows(max_features)
     with telling(output) as tell:
         trace = work.trace_prompt(PROMPT, (), SOURCE, max_features, output, tell)
-        graph = rows.graph(trace, tell)
+        graph = combined(rows.graph(trace, tell), tell)
     graph = work.stamped(graph, ctx.obj, seed, began).with_meta(demo=True)
     work.save(graph, None, out, overwrite=True)
     graph = graph.with_meta(run=str(out))
@@ -55,6 +63,7 @@ def demo(
     following = [
         (f"circuits why {where}", "the same with the tables behind it"),
         (f"circuits plot {where} -o dallas.svg", "the picture alone"),
+        (f"circuits interact {where} --order 3", "all combinations, in attention too"),
         ('circuits attribute "The capital of France is" -o run/mine', "a real language model, SmolLM2"),
     ]
     output.result(
@@ -65,3 +74,14 @@ def demo(
         ),
         {"run": str(out), "report": str(page), "answer": answer.to_dict()},
     )
+
+
+def combined(graph: Graph, tell: Teller) -> Graph:
+    """Gives the graph with its combinations, the two words of the question tested as concepts."""
+    from circuits.engine.concepts.measure import concept_test
+    from circuits.engine.concepts.store import with_tests
+    from circuits.engine.interact import interact
+
+    graph = interact(graph, LOOKED_AT.methods(), progress=tell)
+    tell("concepts", 0, 1)
+    return with_tests(graph, [concept_test(graph, *CONCEPTS)])
