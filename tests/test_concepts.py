@@ -47,6 +47,8 @@ FEATURE = next(row for row in ROWS if row["kind"] == "feature")
     [
         (FEATURE["node"], (FEATURE["node"],)),
         ("tok@3", ("tok@3",)),
+        ("words", where(lambda r: r["kind"] == "token")),
+        ("words&pos:3", ("tok@3",)),
         (f"{FEATURE['layer']}/{FEATURE['feature']}", where(
             lambda r: (r["layer"], r["feature"]) == (FEATURE["layer"], FEATURE["feature"]))),
         ("token:Mary", at(*MARY)),

@@ -47,10 +47,10 @@ Concepts = Annotated[
 Players = Annotated[
     str | None,
     typer.Option(
-        metavar="N|SPEC",
+        metavar="N|words|SPEC",
         rich_help_panel=WHICH,
-        help="What plays towards the output: N features, the most influential, or nodes as for --concept,"
-        " each by itself.",
+        help="What plays towards the output, each by itself: N features, the most influential; words; or"
+        " nodes as for --concept.",
         show_default="16",
     ),
 ]

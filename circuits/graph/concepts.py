@@ -12,6 +12,7 @@ and by ``&`` (and: the nodes both parts have, binding tighter):
 ``label:*capital*``   features whose whole label matches: shell wildcards (``*``, ``?``, ``[abc]``),
                       capitals and small letters alike
 ``layer:3``           the features of a layer; ``layer:3-5`` of three layers
+``words``             the token embeddings of all positions
 ``texas``             all nodes of a concept the graph already has
 ====================  ==========================================================================
 

@@ -13,6 +13,9 @@ import polars as pl
 from circuits.errors import NotFound, UsageError, near_matches
 from circuits.graph.graph import Graph
 
+WORDS: Final = "words"
+"""The spec of all token embeddings."""
+
 PLACED: Final = ("token", "position", "feature")
 """Kinds of nodes that a word or a position means."""
 
@@ -55,7 +58,7 @@ def named(graph: Graph, part: str) -> set[str]:
         )
     if "/" in part or "@" in part or colon:
         return {str(graph.nodes["node"][graph.row(part)])}  # refuses, near matches offered
-    return _concept(graph, part)
+    return _words(graph) if part == WORDS and not len(_stored(graph, part)) else _concept(graph, part)
 
 
 def tokens(graph: Graph) -> tuple[str, ...]:
@@ -141,8 +144,20 @@ def _layer(graph: Graph, text: str) -> set[str]:
     return found
 
 
+def _words(graph: Graph) -> set[str]:
+    found = set(graph.nodes.filter(kind="token")["node"])
+    if not found:
+        raise NotFound("This graph has no token embedding, so no words: name features, or pos:3.")
+    return found
+
+
+def _stored(graph: Graph, name: str) -> pl.Series:
+    """Gives the nodes of a concept the graph has, none if it has no such."""
+    return graph.nodes.filter(pl.col("concept") == name)["node"]
+
+
 def _concept(graph: Graph, name: str) -> set[str]:
-    have = graph.nodes.filter(pl.col("concept") == name)["node"]
+    have = _stored(graph, name)
     if not len(have):
         known = graph.nodes["concept"].drop_nulls().unique().to_list()
         raise NotFound(
