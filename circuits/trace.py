@@ -39,6 +39,11 @@ Where the trace holds them, attention scores (before a softcap, if any) are bili
 turn(angle) turns each pair (j, j + P) of the first 2P of Q dimensions: (x, y) becomes
 (x cos − y sin, y cos + x sin). Architectures whose pairs lie otherwise permute their rows.
 
+A gated neuron a = act(g) · u is a linear feature whose read terms are the two halves of the product; what
+each of the two reads can be told besides::
+
+    g = vectors[gate_vector] · x(l, p) + a constant     u = vectors[value_vector] · x(l, p) + a constant
+
 L is what the per-layer keys say; where there are none, one more than the highest layer a feature or a
 write names. Features at i sit at layer l and position p; w_i,l is what a feature of layer l, or of an earlier
 layer, writes into the MLP output of layer l at its own position.
@@ -46,9 +51,9 @@ layer, writes into the MLP output of layer l at its own position.
 Keys of the file
 ----------------
 F features, T targets, H heads, K value groups (H a multiple of K), R head width, Q query width, V vectors,
-E and W read and write terms, U held MLPs of M neurons in C parts. Floats are float32 or float64, all of
-one kind; integers are int32 (int64 is accepted). A key marked ° may be left out and then means the value
-in brackets.
+E and W read and write terms, U held MLPs of M neurons in C parts, G gated neurons. Floats are float32 or
+float64, all of one kind; integers are int32 (int64 is accepted). A key marked ° may be left out and then
+means the value in brackets.
 
 =============================  ===============  ===================================================
 key                            shape            meaning
@@ -96,6 +101,12 @@ read.coefficient °             E                [1]
 write.feature, .vector         W                w_feature,layer += coefficient · vectors[vector]
 write.layer °                  W                layer whose MLP output receives it [the feature's own]
 write.coefficient °            W                [1]
+gated.feature °                G                features that are gated neurons [none; then none of its
+                                                keys, nor `gated_activation` in the header]
+gated.gate_vector              G                what g reads, a row of vectors
+gated.value_vector             G                what u reads
+gated.gate                     G                g on this prompt, constants included
+gated.value                    G                u on this prompt, constants included
 target.vector                  T d              direction read after the last layer, final norm and its
                                                 scale folded; zeros for a feature target
 target.position °              T                [n - 1]
@@ -109,7 +120,8 @@ dormant_gap °                  L n              smallest threshold - z among fe
 
 The safetensors header holds one metadata entry, ``circuits``: a JSON object with `format` ("trace"),
 `version` (1), `prompt` {text, ids, tokens}, `target_names` (T node names such as "logit:Austin"), and
-optionally `gates` (names from `circuits.schema.GATES`, default ["relu"]), `parallel` (default false),
+optionally `gates` (names from `circuits.schema.GATES`, default ["relu"]), `gated_activation` (the act of
+gated neurons: "relu", "gelu", "gelu_tanh" or "silu"), `parallel` (default false),
 `labels` (feature node name → text), and `meta` (anything to be carried into the graph).
 """
 
@@ -123,6 +135,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from circuits.prompt import Prompt
+from circuits.schema import GateName
 
 Floats = np.ndarray
 """Arrays here are float32 or float64, one kind throughout a trace."""
@@ -195,6 +208,21 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Gated:
+    """The features that are gated neurons, act(g) · u, in any order."""
+
+    feature: Int[np.ndarray, "G"]
+    gate_vector: Int[np.ndarray, "G"]
+    value_vector: Int[np.ndarray, "G"]
+    gate: Float[np.ndarray, "G"]
+    value: Float[np.ndarray, "G"]
+    activation: GateName = "silu"
+
+    def __len__(self) -> int:
+        return len(self.feature)
+
+
+@dataclass(frozen=True)
 class Terms:
     """Sparse sums of vectors: `feature[i]` gets `coefficient[i] · vectors[vector[i]]`, at `layer[i]`.
 
@@ -245,6 +273,7 @@ class Trace:
     passing: Passing | None = None
     stream: Bool[np.ndarray, "L"] | None = None
     scores: Scores | None = None
+    gated: Gated | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     dormant_gap: Float[np.ndarray, "L n"] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -277,6 +306,7 @@ class Trace:
             self.mlp,
             self.passing,
             self.scores,
+            self.gated,
             self.features,
             self.reads,
             self.writes,

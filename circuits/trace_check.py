@@ -68,6 +68,11 @@ KEYS: Final[Mapping[str, Key]] = {
     "write.vector": Key("W", integer=True),
     "write.layer": Key("W", integer=True, may_be_absent=True),
     "write.coefficient": Key("W", may_be_absent=True),
+    "gated.feature": Key("G", integer=True, may_be_absent=True),
+    "gated.gate_vector": Key("G", integer=True, may_be_absent=True),
+    "gated.value_vector": Key("G", integer=True, may_be_absent=True),
+    "gated.gate": Key("G", may_be_absent=True),
+    "gated.value": Key("G", may_be_absent=True),
     "target.vector": Key("T d"),
     "target.position": Key("T", integer=True, may_be_absent=True),
     "target.bias": Key("T", may_be_absent=True),
@@ -76,9 +81,13 @@ KEYS: Final[Mapping[str, Key]] = {
     "target.feature": Key("T", integer=True, may_be_absent=True),
     "dormant_gap": Key("L n", may_be_absent=True),
 }
+GATED: Final = ("relu", "gelu", "gelu_tanh", "silu")
+"""What the activation of gated neurons may be."""
+
 _TOGETHER: Final = {
     "attention.": ("attention.pattern", "attention.value", "attention.output"),
     "score.": ("attention.pattern", "score.query", "score.key"),
+    "gated.": tuple(f"gated.{name}" for name in ("feature", "gate_vector", "value_vector", "gate", "value")),
     "passing.": ("passing.layer", "passing.write", "passing.read", "passing.coefficient"),
 }
 
@@ -234,6 +243,9 @@ def _check_ranges(arrays: Arrays, sizes: Mapping[str, int], header: Mapping[str,
         "write.feature": (0, sizes["F"], "features"),
         "write.vector": (0, sizes["V"], "vectors"),
         "write.layer": (0, sizes["L"], "layers"),
+        "gated.feature": (0, sizes["F"], "features"),
+        "gated.gate_vector": (0, sizes["V"], "vectors"),
+        "gated.value_vector": (0, sizes["V"], "vectors"),
         "target.position": (0, sizes["n"], "positions"),
         "target.feature": (-1, sizes["F"], "features"),
     }
@@ -259,6 +271,7 @@ def _check_meaning(arrays: Arrays, sizes: Mapping[str, int], header: Mapping[str
     if len(set(names)) != len(names):
         raise InvalidFile(f"The header's target_names has a name twice: {', '.join(names)}.")
     _check_places(arrays)
+    _check_gated(arrays, header)
     _check_stream(arrays)
     _check_causal(arrays.get("attention.pattern", np.zeros((0, 0, 0, 0))))
 
@@ -276,6 +289,25 @@ def _check_places(arrays: Arrays) -> None:
     if (into < own).any():
         row = int(np.argmax(into < own))
         raise InvalidFile(f"write.layer[{row}] is {into[row]}, before the feature's own layer {own[row]}.")
+
+
+def _check_gated(arrays: Arrays, header: Mapping[str, Any]) -> None:
+    """Each gated neuron once, a linear feature, with an activation that is known."""
+    if "gated.feature" not in arrays:
+        return
+    act = header.get("gated_activation")
+    if act not in GATED:
+        raise InvalidFile(f"The header's gated_activation is {act!r}: there are {', '.join(GATED)}.")
+    features = arrays["gated.feature"]
+    if len(np.unique(features)) != len(features):
+        raise InvalidFile("gated.feature names a feature twice.")
+    names = header.get("gates", ["relu"])
+    codes = arrays.get("feature.gate", np.zeros(len(arrays["feature.layer"]), int))[features]
+    bent = [names[code] for code in np.unique(codes).tolist() if names[code] != "linear"]
+    if bent:
+        raise InvalidFile(
+            f"gated.feature names some whose gate is {', '.join(bent)}: gated neurons are linear features."
+        )
 
 
 def _check_stream(arrays: Arrays) -> None:

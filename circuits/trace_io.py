@@ -15,7 +15,7 @@ from circuits.errors import CircuitsError, InvalidFile, NotFound
 from circuits.files import atomic
 from circuits.prompt import Prompt
 from circuits.schema import TRACE_VERSION
-from circuits.trace import Attention, Features, Mlp, Passing, Scores, Targets, Terms, Trace
+from circuits.trace import Attention, Features, Gated, Mlp, Passing, Scores, Targets, Terms, Trace
 from circuits.trace_check import KEYS, Arrays, check, check_names, check_shapes, read_header
 
 _KINDS: Final = ("F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32")
@@ -89,6 +89,7 @@ def flatten(trace: Trace) -> tuple[Arrays, dict[str, Any]]:
     attention = vars(trace.attention) if trace.attention else {}
     passing = vars(trace.passing) if trace.passing else {}
     scores = vars(trace.scores) if trace.scores else {}
+    gated = vars(trace.gated) if trace.gated else {}
     mlp = {f"mlp.{name}": value for name, value in vars(trace.mlp).items() if name != "error"}
     parts: dict[str, Any] = {
         "token_embedding": trace.token_embedding,
@@ -103,6 +104,7 @@ def flatten(trace: Trace) -> tuple[Arrays, dict[str, Any]]:
         **{f"feature.{name}": value for name, value in vars(trace.features).items()},
         **{f"read.{name}": value for name, value in vars(trace.reads).items() if name != "layer"},
         **{f"write.{name}": value for name, value in vars(trace.writes).items()},
+        **{f"gated.{name}": value for name, value in gated.items()},
         **{f"target.{name}": value for name, value in vars(trace.targets).items()},
         "dormant_gap": trace.dormant_gap,
     }
@@ -117,6 +119,8 @@ def flatten(trace: Trace) -> tuple[Arrays, dict[str, Any]]:
         "labels": dict(trace.labels),
         "meta": dict(trace.meta),
     }
+    if trace.gated:
+        header["gated_activation"] = trace.gated.activation
     return {key: value for key, value in parts.items() if isinstance(value, np.ndarray)}, header
 
 
@@ -156,6 +160,9 @@ def _build(arrays: Arrays, header: Mapping[str, Any]) -> Trace:
         terms["feature"] = row[terms["feature"]]
     # the -1 of "no feature" stays itself: it reads the sentinel put behind the last row
     targets["feature"] = np.append(row, np.int32(-1))[targets["feature"]]
+    gated = dict(group("gated."))
+    if gated:
+        gated["feature"] = row[gated["feature"]]
     prompt = header["prompt"]
     return Trace(
         prompt=Prompt(prompt["text"], tuple(prompt["ids"]), tuple(prompt["tokens"])),
@@ -173,6 +180,7 @@ def _build(arrays: Arrays, header: Mapping[str, Any]) -> Trace:
         labels=header.get("labels", {}),
         passing=Passing(**dict(group("passing."))) if "passing.layer" in filled else None,
         scores=Scores(**dict(group("score."))) if "score.query" in filled else None,
+        gated=Gated(**gated, activation=header["gated_activation"]) if gated else None,
         stream=filled["stream"].astype(bool) if "stream" in filled else None,
         dormant_gap=filled.get("dormant_gap"),
         meta=header.get("meta", {}),

@@ -35,6 +35,31 @@ def test_a_trace_of_all_neurons_is_the_model_and_leaves_no_error(name):
     assert trace.dtype == np.float64
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2", "qwen2"])
+def test_gate_and_value_of_gated_neurons_are_told_apart(name):
+    """g and u follow from their vectors and what the MLP reads, and multiply to the activation."""
+    model = model_of(name)
+    trace = extract(model, Neurons(model), prompt_of(model), PLAIN)
+    gated, f = trace.gated, trace.features
+    assert len(gated) == len(f)
+    act = {
+        "silu": torch.nn.functional.silu,
+        "gelu_tanh": lambda z: torch.nn.functional.gelu(z, approximate="tanh"),
+    }
+    product = act[gated.activation](torch.tensor(gated.gate)).numpy() * gated.value
+    np.testing.assert_allclose(product, f.activation[gated.feature], atol=1e-12)
+    layer, position = f.layer[gated.feature], f.position[gated.feature]
+    seen = forward(model, trace.prompt.ids).mlp_in.numpy()[layer, position]
+    seen = seen * trace.mlp.read_scale[layer, position][:, None]
+    for vector, told in ((gated.gate_vector, gated.gate), (gated.value_vector, gated.value)):
+        np.testing.assert_allclose((trace.vectors[vector] * seen).sum(1), told, atol=1e-10)
+
+
+def test_plain_neurons_are_no_products():
+    model = model_of("gpt2")
+    assert extract(model, Neurons(model), prompt_of(model), PLAIN).gated is None
+
+
 @pytest.mark.parametrize("name", BUILDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_trace_of_transcoders_is_the_model(sets, name, kind):

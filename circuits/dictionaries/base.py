@@ -29,6 +29,15 @@ what came from below passes only through them."""
 
 
 @dataclass(frozen=True)
+class Product:
+    """What gated neurons multiply: a = act(gate) · value. Their read terms are these two, in this order."""
+
+    gate: Float[Tensor, "n m"]
+    value: Float[Tensor, "n m"]
+    activation: GateName
+
+
+@dataclass(frozen=True)
 class Encoding:
     """One layer's features on one prompt. n positions, m features.
 
@@ -40,12 +49,14 @@ class Encoding:
             largest left out, the same for all features at a position (or in a group); negative where
             negative survivors are not clipped.
         gate: how a follows from z.
+        product: where the features are gated neurons, the two they are the product of.
     """
 
     pre_activation: Float[Tensor, "n m"]
     activation: Float[Tensor, "n m"]
     threshold: Float[Tensor, "n m"] | None
     gate: GateName
+    product: Product | None = None
 
 
 @dataclass(frozen=True)

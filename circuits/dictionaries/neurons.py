@@ -9,7 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear
 
-from circuits.dictionaries.base import AbstractDictionary, Encoding, ReadSite, ReadTerm, WriteSite, WriteTerm
+from circuits.dictionaries.base import (
+    AbstractDictionary,
+    Encoding,
+    Product,
+    ReadSite,
+    ReadTerm,
+    WriteSite,
+    WriteTerm,
+)
 from circuits.dictionaries.reading import Reading
 from circuits.dictionaries.rows import DenseRows
 from circuits.errors import Incompatible
@@ -45,7 +53,7 @@ class Neurons(AbstractDictionary):
             return Encoding(value, activation, None, mlp.activation)
         gate = linear(x, mlp.gate, mlp.gate_bias)
         product = gate * _slope(mlp, gate) * value
-        return Encoding(product, product, None, "linear")
+        return Encoding(product, product, None, "linear", Product(gate, value, mlp.activation))
 
     def read_terms(self, layer: int, x: Float[Tensor, "n d"]) -> tuple[ReadTerm, ...]:
         """Gives the up rows, or the gate and up rows with their halves."""

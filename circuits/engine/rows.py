@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from circuits.engine.operator import Effects, Operator, pull
 from circuits.engine.plan import Chunk
 from circuits.engine.sources import Sources, combine
 from circuits.errors import UsageError
-from circuits.trace import Trace
+from circuits.trace import Terms, Trace
 
 Kept = TypeVar("Kept")
 
@@ -70,6 +71,12 @@ class Engine:
             ]
         self._reads = combine(trace.reads, len(trace.features), len(trace.vectors))
         self._workers = workers
+
+    def reading(self, reads: Terms) -> Engine:
+        """Gives this engine with features that read something else; operators and sources are shared."""
+        twin = copy(self)
+        twin._reads = combine(reads, len(self.trace.features), len(self.trace.vectors))
+        return twin
 
     def precision(self) -> AbstractContextManager[object]:
         """Gives a context in which JAX computes in the trace's precision. Per thread."""

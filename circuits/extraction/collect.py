@@ -13,7 +13,7 @@ from torch import Tensor
 from circuits.dictionaries.base import Encoding
 from circuits.extraction.fold import Frozen
 from circuits.schema import GateName
-from circuits.trace import Features, Terms
+from circuits.trace import Features, Gated, Terms
 
 THRESHOLD_GATES: tuple[GateName, ...] = ("relu", "jumprelu", "topk", "abstopk")
 """Gates that are exactly off below a threshold; for the others no feature is dormant."""
@@ -33,6 +33,7 @@ class LayerRows:
         reads: per term, residual-space rows: u, or f where each occurrence has its own.
         coefficients: per term, f numbers, or None for 1.
         own_rows: whether `reads` has f rows rather than u.
+        product: gate and value of each occurrence and their activation, where it is a gated neuron.
         writes: per term, the layer written to, u residual-space rows, and f numbers or None for 1.
     """
 
@@ -49,6 +50,7 @@ class LayerRows:
     own_rows: bool
     coefficients: tuple[Float[Tensor, "f"] | None, ...]
     writes: tuple[tuple[int, Float[Tensor, "u d"], Float[Tensor, "f"] | None], ...]
+    product: tuple[Float[Tensor, "f"], Float[Tensor, "f"], GateName] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Table:
     features: Features
     reads: Terms
     writes: Terms
+    gated: Gated | None
 
 
 def distance(encoding: Encoding) -> Float[Tensor, "n m"] | None:
@@ -94,7 +97,7 @@ def collect(
             bias += term.bias[feature] if term.bias.ndim == 1 else term.bias[position, feature]
         reads.append(rows)
         coefficients.append(times)
-    threshold = encoding.threshold
+    threshold, product = encoding.threshold, encoding.product
     return LayerRows(
         layer=layer,
         position=position,
@@ -116,6 +119,9 @@ def collect(
             )
             for term in frozen.dictionary.write_terms(layer, x)
         ),
+        product=None
+        if product is None
+        else (product.gate[position, feature], product.value[position, feature], product.activation),
     )
 
 
@@ -135,11 +141,16 @@ def join(layers: Sequence[LayerRows], width: int) -> Table:
     vectors: list[np.ndarray] = []
     reads: list[tuple[np.ndarray, ...]] = []
     writes: list[tuple[np.ndarray, ...]] = []
+    gated: list[tuple[np.ndarray, ...]] = []
     first_feature = first_vector = 0
     for rows in layers:
         feature = first_feature + np.arange(len(rows.position))
         place = array(rows.place)
         ones = np.ones(len(feature), dtype=array(rows.bias).dtype)
+        if rows.product is not None:
+            which = np.arange(len(feature)) if rows.own_rows else place
+            vector = first_vector + which, first_vector + len(rows.reads[0]) + which
+            gated.append((feature, *vector, array(rows.product[0]), array(rows.product[1])))
         for matrix, times in zip(rows.reads, rows.coefficients, strict=True):
             at = np.full_like(feature, rows.layer)
             which = np.arange(len(feature)) if rows.own_rows else place
@@ -161,7 +172,9 @@ def join(layers: Sequence[LayerRows], width: int) -> Table:
         gates=gates,
         **numbers,
     )
-    return Table(np.concatenate(vectors).reshape(-1, width), features, _terms(reads), _terms(writes))
+    joined = np.concatenate(vectors).reshape(-1, width)
+    acts = [rows.product[2] for rows in layers if rows.product is not None]
+    return Table(joined, features, _terms(reads), _terms(writes), _gated(gated, acts[0]) if gated else None)
 
 
 _FLOAT_COLUMNS = ("activation", "pre_activation", "bias", "threshold")
@@ -178,6 +191,12 @@ def _stack(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def _ints(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts).astype(np.int32)
+
+
+def _gated(parts: Sequence[tuple[np.ndarray, ...]], act: GateName) -> Gated:
+    feature, gate_vector, value_vector = (_ints([part[i] for part in parts]) for i in range(3))
+    gate, value = (_stack([part[i] for part in parts]) for i in (3, 4))
+    return Gated(feature, gate_vector, value_vector, gate, value, act)
 
 
 def _terms(parts: Sequence[tuple[np.ndarray, ...]]) -> Terms:

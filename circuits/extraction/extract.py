@@ -137,6 +137,7 @@ def _trace(
         features=table.features,
         reads=table.reads,
         writes=table.writes,
+        gated=table.gated,
         targets=_targets(aims, table),
         parallel=anatomy.parallel,
         dormant_gap=None if layers.gap is None else array(layers.gap),

@@ -9,6 +9,7 @@ what ablating i, j and both tells; with all others off it is the Möbius (Harsan
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -61,21 +62,42 @@ def strongest_ablated(
 
 
 def _strongest(game: GateGames, index: str, top: int | None, floor: float) -> Strongest:
-    n, c = game.players, game.inputs[0]
-    sign = -1.0 if index == "Co-Moebius" else 1.0
-    start = game.total if index == "Co-Moebius" else game.bias
-    alone = game.worth(start[:, None] + sign * c)[0]
-    base = float(game.worth(start)[0])
+    c, all_on = game.inputs[0], index == "Co-Moebius"
+    start, sign = (game.total, -1.0) if all_on else (game.bias, 1.0)
+
+    def both(rows: Int[np.ndarray, "r"]) -> Float[np.ndarray, "r n"]:
+        return np.asarray(game.worth(start[:, None, None] + sign * (c[rows, None] + c)[None])[0])
+
+    return search_ablated(
+        float(game.worth(start)[0]), game.worth(start[:, None] + sign * c)[0], both, top, floor
+    )
+
+
+def search_ablated(
+    base: float,
+    alone: Float[np.ndarray, "n"],
+    both: Callable[[Int[np.ndarray, "r"]], Float[np.ndarray, "r n"]],
+    top: int | None,
+    floor: float,
+) -> Strongest:
+    """Gives the strongest v(∅) − v(i) − v(j) + v(ij), v being the worth with so many players changed.
+
+    Args:
+        base: with none changed.
+        alone: with one changed.
+        both: with some players (rows) and every other (columns) changed.
+        top: at most so many; all unless given.
+        floor: the least |I|.
+    """
+    n = len(alone)
     members, values = np.zeros((0, 2), int), np.zeros(0)
     for at in range(0, n, BLOCK):
         rows = np.arange(at, min(at + BLOCK, n))
-        both = game.worth(start[:, None, None] + sign * (c[rows, None] + c)[None])[0]
-        table = base - alone[rows, None] - alone + both
+        pairs = both(rows)
+        table = base - alone[rows, None] - alone + pairs
         # rounding leaves crumbs of what is exactly 0: a few units of the last place of the terms
-        crumbs = (
-            8 * np.finfo(float).eps * (abs(base) + np.abs(alone[rows, None]) + np.abs(alone) + np.abs(both))
-        )
-        i, j = np.nonzero((rows[:, None] < np.arange(n)) & (np.abs(table) > crumbs))
+        terms = abs(base) + np.abs(alone[rows, None]) + np.abs(alone) + np.abs(pairs)
+        i, j = np.nonzero((rows[:, None] < np.arange(n)) & (np.abs(table) > 8 * np.finfo(float).eps * terms))
         members = np.concatenate([members, np.stack([rows[i], j], 1)])
         place, values = best_of(np.append(values, table[i, j]), top, floor)
         members = members[place]

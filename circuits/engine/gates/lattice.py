@@ -35,8 +35,10 @@ def lattice(
     """
     assert points & (points - 1) == 0, points
     low, high = games.span
-    # rounding moves each player by half a step at most
-    room = points - (games.players + 2 if rounded else 2)
+    # rounding moves each player by half a step at most; without it the ends of the span are kept off the
+    # corner where the period closes, which the waves cannot follow
+    spare = 0 if rounded else points // 32
+    room = points - (games.players + 2 if rounded else 2 * spare + 2)
     h = (
         np.full(len(games), step)
         if step is not None
@@ -44,7 +46,7 @@ def lattice(
     )
     moves = games.inputs / h[:, None]
     moves = np.round(moves) if rounded else moves
-    first = np.floor(np.minimum(moves, 0).sum(1))
+    first = np.floor(np.minimum(moves, 0).sum(1)) - spare
     last = np.ceil(np.maximum(moves, 0).sum(1))
     assert (last - first < points).all(), "the grid does not cover the span"
     offset = first[:, None] + np.arange(points)

@@ -6,26 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
-import polars as pl
 
 from circuits.engine.gates.ablation import truth_tables
+from circuits.engine.gates.batch import CHANNEL, Part, found_of
 from circuits.engine.gates.choose import Choice, choose
 from circuits.engine.gates.cost import flops
-from circuits.engine.gates.found import Kept, Wanted, strongest
+from circuits.engine.gates.found import Wanted, strongest
 from circuits.engine.gates.of_graph import GateRow, games_of, gate_rows, gated_rows, most_influential
-from circuits.engine.hyperedges import hyperedge_table
+from circuits.engine.gates.of_trace import NeuronReader, neurons_of
+from circuits.engine.gates.product_units import product_units
 from circuits.engine.indices import check_order
-from circuits.engine.kinds import kinds
 from circuits.engine.methods import Found, Progress, Unit
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
-from circuits.schema import HYPEREDGE_SCHEMA
 from circuits.trace import Trace
-
-CHANNEL: Final = "mlp"
 
 CELLS: Final = 2**15
 """A unit of work is so many inputs, some seconds' worth."""
@@ -40,6 +37,7 @@ class Gates:
 
     Every expanded feature with a gate is a game: its players are its inputs (not the constants, which
     stay on), a coalition's worth is φ(b + Σ c_i), the activation it would have with these inputs alone.
+    Gated neurons are linear features of the graph; given the trace, their product is looked into as well.
 
     Attributes:
         order: 2 for pairs, 3 for pairs and triples.
@@ -51,6 +49,8 @@ class Gates:
         candidates: triples are looked for among so many inputs, those of a gate's strongest pairs; a gate
             of up to 16 inputs has all its triples looked at.
         double: compute in float64.
+        hold: of gated neurons act(g) · u, hold act(g)/g, as the graph does: what feeds the gate and what
+            feeds the value then act together in pairs only. Else the activation moves with its inputs.
 
     Example:
         >>> graph = interact(graph, [Gates(order=3, gates=100)])  # doctest: +SKIP
@@ -63,6 +63,7 @@ class Gates:
     gates: int | None = None
     candidates: int = 12
     double: bool = False
+    hold: bool = True
 
     channel: ClassVar[str] = CHANNEL
     needs_trace: ClassVar[bool] = False
@@ -85,21 +86,26 @@ class Gates:
             self.index, self.order, self.top, self.threshold, candidates=self.candidates, double=self.double
         )
 
-    def units(self, graph: Graph, trace: Trace | None) -> Sequence[Unit]:  # noqa: ARG002
+    def units(self, graph: Graph, trace: Trace | None) -> Sequence[Unit]:
         """Gives the work: batches of gates of one kind and about the same number of inputs.
 
         Raises:
             UsageError: the graph has no gate to look at.
         """
-        rows = gated_rows(graph)
-        if not len(rows):
-            raise UsageError(
-                "No gate to look at: no feature of this graph with incoming edges has a gate that is not"
-                " linear."
+        plain = gated_rows(graph)
+        neurons = np.zeros(0, np.int64) if trace is None else neurons_of(graph, trace)
+        if not len(plain) and not len(neurons):
+            why = (
+                "pass the trace it was made from" if trace is None else "its trace tells of no gated neurons"
             )
-        games = gate_rows(graph, most_influential(graph, rows, self.gates))
+            raise UsageError(
+                "No gate to look at: every feature of this graph with incoming edges is linear. If they are"
+                f" gated neurons, {why}."
+            )
+        chosen = most_influential(graph, np.union1d(plain, neurons), self.gates)
+        games = gate_rows(graph, np.intersect1d(chosen, plain))
         batches = list(_batches(games, self.index))
-        return [
+        units = [
             Unit(
                 key=f"{batch[0].gate} {size} inputs, {at + 1} of {len(batches)}",
                 flops=len(batch) * flops(choice, size, self.wanted),
@@ -107,6 +113,11 @@ class Gates:
             )
             for at, (batch, size, choice) in enumerate(batches)
         ]
+        neurons = np.intersect1d(chosen, neurons)
+        if trace is not None and len(neurons):
+            reader = NeuronReader(graph, trace)
+            units += product_units(reader, neurons.tolist(), self.wanted, hold=self.hold)
+        return units
 
 
 def player_bucket(players: int) -> int:
@@ -143,50 +154,14 @@ def _run(graph: Graph, rows: Sequence[GateRow], choice: Choice, wanted: Wanted, 
     games = games.padded(player_bucket(games.players))
     settled = games.settled()
     live = np.flatnonzero(~settled)
-    found: dict[int, list[tuple[int, Kept]]] = {order: [] for order in range(2, wanted.order + 1)}
+    orders: list[list[Part]] = [[] for _ in range(2, wanted.order + 1)]
     for at in range(0, len(live), TOGETHER):
         some = live[at : at + TOGETHER]
         for g, kept in zip(some.tolist(), strongest(games.part(some), choice, wanted), strict=True):
             for order, sets in kept.items():
-                found[order].append((g, sets))
+                tables = truth_tables(games.part([g]), sets.members[None])[0]
+                orders[order - 2].append(Part(rows[g].node, rows[g].players, sets, tables, str(choice)))
         tell("gates", at + len(some), len(live))
-    every = [kept for sets in found.values() for _, kept in sets]
-    meta: dict[str, Any] = {
-        "gates": len(rows),
-        "settled": int(settled.sum()),  # on one side of the kink whatever is removed: nothing to find
-        "engine": str(choice),
-        "largest_error": max((kept.error for kept in every), default=0.0),
-        "evaluated": {str(order): sum(k.evaluated for _, k in sets) for order, sets in found.items()},
-    }
-    tables = [_table(graph, rows, sets, choice, wanted) for sets in found.values()]
-    return Found(pl.concat([pl.DataFrame(schema=HYPEREDGE_SCHEMA), *tables]), meta)
-
-
-def _table(
-    graph: Graph, rows: Sequence[GateRow], found: Sequence[tuple[int, Kept]], choice: Choice, wanted: Wanted
-) -> pl.DataFrame:
-    """Gives the hyperedges of one order."""
-    parts = [(rows[g], kept) for g, kept in found if len(kept.value)]
-    if not parts:
-        return pl.DataFrame(schema=HYPEREDGE_SCHEMA)
-    names = graph.nodes["node"].to_numpy()
-    tables = np.concatenate([truth_tables(games_of([row]), kept.members[None])[0] for row, kept in parts])
-    value = np.concatenate([kept.value for _, kept in parts])
-    error = np.concatenate([np.full(len(kept.value), kept.error) for _, kept in parts])
-    # players stand in the node table's order, so sorted members are in it too
-    members = np.concatenate([row.players[np.sort(kept.members, axis=1)] for row, kept in parts])
-    targets = np.concatenate([np.full(len(kept.value), row.node) for row, kept in parts])
-    return hyperedge_table(
-        {
-            "members": names[members].tolist(),
-            "target": names[targets].tolist(),
-            "index": wanted.index,
-            "weight": value,
-            "low": value - error,
-            "high": value + error,
-            "effect": tables[:, -1] - tables[:, 0],
-            "gate": [str(kind) for kind in kinds(tables)],
-            "channel": CHANNEL,
-            "engine": str(choice),
-        }
-    )
+    # settled: on one side of the kink whatever is removed, so that there is nothing to find
+    counts = {"gates": len(rows), "settled": int(settled.sum())}
+    return found_of(graph, orders, wanted, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -72,14 +73,15 @@ def _factors(
     return jnp.concatenate([a, b]), jnp.concatenate([re * a - im * b, -im * a - re * b])
 
 
-def _contract(x: Float[Array, "C n"], y: Float[Array, "C k"]) -> Float[Array, "n k"]:
+def contract(x: Float[Array, "C n"], y: Float[Array, "C k"]) -> Float[Array, "n k"]:
+    """Gives Xᵀ Y."""
     return lax.dot_general(x, y, (((0,), (0,)), ((), ())), precision=HIGHEST)
 
 
 @jax.jit
 @partial(jax.vmap, in_axes=0)
 def _products(*parts: Array) -> Float[Array, "n n"]:
-    return _contract(*_factors(*parts))
+    return contract(*_factors(*parts))
 
 
 def strongest_pairs(
@@ -131,36 +133,52 @@ def best_of(
     return place, values[place]
 
 
-def _blockwise(series: Series, found: Columns, top: int | None, floor: float, *, double: bool) -> Strongest:
-    """Gives the strongest pairs of one game of many players, block by block."""
-    with precision(double=double):
-        parts = [part[0] for part in device(series, found, double=double)]
-        x, y, norm = _prepared(*parts)
-        rank = np.argsort(-np.asarray(norm), kind="stable")
-        rank = rank[: int(np.count_nonzero(np.asarray(norm)))]
-        blocks = -(-len(rank) // BLOCK)
-        order = np.concatenate([rank, np.zeros(blocks * BLOCK - len(rank), rank.dtype)])
-        x, y = x[:, order], y[:, order]
-        first = np.asarray(norm, float)[order].reshape(blocks, BLOCK).max(1, initial=0)
-        i, j, values = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-        least, evaluated = floor, 0
-        # the strongest bounds first, so that the floor rises as early as it can
-        pairs = [(first[p] * first[q], p, q) for p in range(blocks) for q in range(p, blocks)]
-        for bound, p, q in sorted(pairs, reverse=True):
-            if bound < least:
-                break
-            table = np.asarray(_block(x, y, p * BLOCK, q * BLOCK), float)
-            left, right = (np.arange(at * BLOCK, (at + 1) * BLOCK) for at in (p, q))
-            fresh = (left[:, None] < right) & (right < len(rank))
-            evaluated += int(fresh.sum())
-            a, b = np.nonzero(fresh & (np.abs(table) >= least) & (table != 0))
-            i, j = np.append(i, order[left[a]]), np.append(j, order[right[b]])
-            values = np.append(values, table[a, b])
-            place, values = best_of(values, top, floor)
-            i, j = i[place], j[place]
-            if top is not None and len(values) == top:
-                least = max(floor, float(np.abs(values).min(initial=np.inf)))
+def search(
+    norm: Float[np.ndarray, "n"],
+    block: Callable[[Int[np.ndarray, "b"], Int[np.ndarray, "b"]], Float[np.ndarray, "b b"]],
+    top: int | None,
+    floor: float,
+) -> Strongest:
+    """Gives the strongest pairs of one game of many players, block by block, the strongest bounds first.
+
+    Args:
+        norm: ν, so that no |I_ij| is larger than ν_i ν_j.
+        block: the interactions of some players (rows) with others (columns); `BLOCK` of each.
+        top: at most so many; all unless given.
+        floor: the least |I|.
+    """
+    rank = np.argsort(-norm, kind="stable")[: int(np.count_nonzero(norm))]
+    blocks = -(-len(rank) // BLOCK)
+    order = np.concatenate([rank, np.zeros(blocks * BLOCK - len(rank), rank.dtype)]).reshape(blocks, BLOCK)
+    first = norm[order[:, 0]]
+    i, j, values = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+    least, evaluated = floor, 0
+    pairs = [(first[p] * first[q], p, q) for p in range(blocks) for q in range(p, blocks)]
+    place = np.arange(BLOCK)
+    for bound, p, q in sorted(pairs, reverse=True):
+        if bound < least:
+            break
+        table = block(order[p], order[q])
+        left, right = p * BLOCK + place, q * BLOCK + place
+        fresh = (left[:, None] < right) & (right < len(rank))
+        evaluated += int(fresh.sum())
+        a, b = np.nonzero(fresh & (np.abs(table) >= least) & (table != 0))
+        i, j = np.append(i, order[p][a]), np.append(j, order[q][b])
+        values = np.append(values, table[a, b])
+        best, values = best_of(values, top, floor)
+        i, j = i[best], j[best]
+        if top is not None and len(values) == top:
+            least = max(floor, float(np.abs(values).min(initial=np.inf)))
     return Strongest(np.sort(np.stack([i, j], 1), 1), values, evaluated)
+
+
+def _blockwise(series: Series, found: Columns, top: int | None, floor: float, *, double: bool) -> Strongest:
+    """Gives the strongest pairs of one game of many players."""
+    with precision(double=double):
+        x, y, norm = _prepared(*[part[0] for part in device(series, found, double=double)])
+        return search(
+            np.asarray(norm, float), lambda i, j: np.asarray(contracted(x, y, i, j), float), top, floor
+        )
 
 
 @jax.jit
@@ -172,7 +190,8 @@ def _prepared(*parts: Array) -> tuple[Float[Array, "two_C n"], Float[Array, "two
 
 
 @jax.jit
-def _block(
-    x: Float[Array, "C n"], y: Float[Array, "C n"], i: int | Array, j: int | Array
+def contracted(
+    x: Float[Array, "C n"], y: Float[Array, "C n"], i: Int[Array, "b"], j: Int[Array, "b"]
 ) -> Float[Array, "b b"]:
-    return _contract(lax.dynamic_slice_in_dim(x, i, BLOCK, 1), lax.dynamic_slice_in_dim(y, j, BLOCK, 1))
+    """Gives (Xᵀ Y)_ij of some players with others."""
+    return contract(x[:, i], y[:, j])
