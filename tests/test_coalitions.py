@@ -76,6 +76,31 @@ def test_the_gates_an_interaction_runs_through_are_those_that_make_it() -> None:
     assert whole["tok@0", "tok@1"]["effect"] == pytest.approx(3 + 1.5 - 4)
 
 
+@pytest.mark.parametrize("blind", [False, True])
+def test_shares_are_found_from_few_coalitions_too(blind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve tokens, of which the gates read three: shares lie in their intervals, the budget is kept."""
+    gates = [("0/0@0", {"tok@0": 1, "tok@1": 1}, -1), ("0/1@0", {"tok@1": -1, "tok@2": 1}, 0)]
+    tokens = {f"tok@{p}": 0.1 * p for p in range(3, 12)}
+    graph = wired([*gates, ("logit", {"0/0@0": 3, "0/1@0": 4} | tokens, 0)], tokens=12)
+    if blind:  # the kernel alone, as where no network can be fitted
+        monkeypatch.setattr("circuits.engine.games.surrogate._networks", lambda *_: ())
+    method = Coalitions(tuple(f"tok@{p}" for p in range(12)), budget=400, top=10)
+    table = interact(graph, [method]).hyperedges.filter(order=2)
+    assert table["estimated"].all()
+    assert table["evaluations"].max() <= 400
+    assert set(table["engine"]) == {"sampling, kernel" if blind else "sampling, gates and kernel"}
+    for members, value, via in ((["tok@0", "tok@1"], 3, "0/0@0"), (["tok@1", "tok@2"], -4, "0/1@0")):
+        rows = table.filter(pl.col("members") == members)
+        assert set(rows["via"]) == {None, via}
+        assert len(rows) == 2
+        for row in rows.iter_rows(named=True):
+            assert row["weight"] == pytest.approx(value, abs=0.6 if blind else 1e-6)
+            assert row["low"] - 1e-6 <= value <= row["high"] + 1e-6
+    whole = table.filter(pl.col("via").is_null())
+    assert len(whole) == 10
+    assert whole["effect"].null_count() == 0
+
+
 @pytest.mark.parametrize("index", ["SII", "FSII", "Co-Moebius"])
 def test_the_shares_of_all_gates_add_up_to_the_whole(index: str) -> None:
     graph = random_graph(2, layers=3, features=5, gates=("relu", "jumprelu"), density=0.9)
@@ -87,11 +112,11 @@ def test_the_shares_of_all_gates_add_up_to_the_whole(index: str) -> None:
     assert 2 < len(bent.gates) < len(worth.gates.names)
     for order in (2, 3):
         sets = np.array(list(combinations(range(len(players)), order)))
-        shares = mediate(worth, bent, index, sets, every)
+        shares = mediate(lambda m: bent.values(worth.gates, m, worth.observe(m)[1]), index, sets, every)
         found = interact(graph, [Coalitions(tuple(players), index=index, order=order, top=None, share=2)])
         rows = found.hyperedges.filter(order=order)
         wanted = {frozenset(r["members"]): r["weight"] for r in rows.iter_rows(named=True)}
-        for row, total in zip(sets, shares.share.sum(axis=0), strict=True):
+        for row, total in zip(sets, shares.sum(axis=0), strict=True):
             assert total == pytest.approx(wanted[frozenset(players[i] for i in row)], abs=1e-9)
 
 

@@ -159,7 +159,7 @@ def test_the_weights_give_the_mean_over_sizes_exactly_where_sizes_are_whole() ->
 
 def test_minimum_budgets_are_said_with_their_number() -> None:
     assert (minimum(20, 2), minimum(20, 3), minimum(3, 2)) == (80, 120, 8)
-    assert minimum(20, 2, "Moebius") == minimum(20, 2, "Co-Moebius") == 1 + 20 + 190
+    assert minimum(20, 2, "Moebius") == minimum(20, 2, "Co-Moebius") == 1 + 20 + 190 + 1
     check_budget(20, 2, "SII", 80)
     with pytest.raises(UsageError, match="79 evaluations are too few for SII of order 2 among 20 players"):
         check_budget(20, 2, "SII", 79)

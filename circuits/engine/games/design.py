@@ -42,6 +42,10 @@ class Design:
         """Gives whether every coalition is here."""
         return bool((self.portion == 1).all())
 
+    def part(self, rows: Int[np.ndarray, "r"]) -> Design:
+        """Gives the design of some of its coalitions, units whole."""
+        return _with_shares(self.masks[rows], np.unique(self.unit[rows], return_inverse=True)[1])
+
     @property
     def weights(self) -> Float[np.ndarray, "m"]:
         """Gives weights that add up to 1, all sizes counting alike: the measure of Shapley values."""
@@ -51,21 +55,21 @@ class Design:
 def minimum(players: int, order: int, index: str = "SII") -> int:
     """Gives the fewest evaluations with which interactions up to an order can be estimated.
 
-    2 · order · players: the empty and the full coalition, those that differ from them by one player, and
-    some of every size between; Möbius and Co-Möbius values need exactly the coalitions of up to `order`
-    players, or all but those. Never more than all 2^players.
+    2 · order · players, order 1 counting as 2: the empty and the full coalition, those that differ from
+    them by one player, and some of every size between; Möbius and Co-Möbius values need exactly the
+    coalitions of up to `order` players, or all but those, and the other end. Never more than 2^players.
 
     Raises:
         UsageError: an unknown index, or an order no set of players has.
 
     Example:
         >>> minimum(20, 2), minimum(3, 2), minimum(20, 2, "Moebius")
-        (80, 8, 211)
+        (80, 8, 212)
     """
     check_order(index, order, players)
     if index in END_SIZES:
-        return sum(comb(players, size) for size in range(order + 1))
-    return min(2 * order * players, 1 << players)
+        return min(1 + sum(comb(players, size) for size in range(order + 1)), 1 << players)
+    return min(2 * max(order, 2) * players, 1 << players)
 
 
 def check_budget(players: int, order: int, index: str, budget: int) -> None:

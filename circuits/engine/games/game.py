@@ -145,6 +145,11 @@ class Game:
         """Gives the number of distinct coalitions asked about so far."""
         return len(self._place) if self._table is None else len(self._table)
 
+    @property
+    def enumerated(self) -> bool:
+        """Gives whether every coalition is known."""
+        return self._table is not None
+
     def table(self) -> Float[np.ndarray, "S"]:
         """Gives the worth of all 2^n coalitions; entry s has the players in it whose bits are set in s.
 

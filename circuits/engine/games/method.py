@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import comb
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from circuits.engine.enumeration import all_coalitions
-from circuits.engine.games.design import check_budget, design
-from circuits.engine.games.estimate import interactions
+from circuits.engine.enumeration import MOST_PLAYERS, all_coalitions
+from circuits.engine.games.design import check_budget, design, minimum
+from circuits.engine.games.estimate import learn
 from circuits.engine.games.game import Game
 from circuits.engine.games.graph_game import GraphWorth, Group
-from circuits.engine.games.mediate import Shares, curves, mediate
-from circuits.engine.games.memory import check_memory
+from circuits.engine.games.mediate import Shares, curves, mediate, mediate_sampled
+from circuits.engine.games.memory import check_memory, enumerable
+from circuits.engine.games.surrogate import CENTRES, Seen, Surrogate, out_of_fold
 from circuits.engine.games.table import InteractionTable, Order
 from circuits.engine.hyperedges import hyperedge_table
 from circuits.engine.indices import check_order
@@ -86,31 +88,77 @@ class Coalitions:
         check_order(self.index, self.order, len(players))
         check_budget(len(players), self.order, self.index, self.budget)
         worth = GraphWorth(graph, players, target)
-        check_memory(len(players), len(worth.gates.names), self.budget)
+        check_memory(len(players), len(worth.gates.names), self.budget, CENTRES)
         asked = min(self.budget, 1 << len(players))
         key = f"{target} {self.index} {self.order} {self.budget} {self.seed} {' '.join(worth.players)}"
         return [Unit(key, 2.0 * len(graph.edges) * asked, partial(self._run, worth, target))]
 
     def _run(self, worth: GraphWorth, target: str, progress: Progress) -> Found:
-        game = Game(worth, worth.players, tell=partial(progress, "coalitions"))
-        table = interactions(game, index=self.index, order=self.order, budget=self.budget, seed=self.seed)
+        game = Game(worth, worth.players, budget=self.budget, tell=partial(progress, "coalitions"))
+        budget = self.budget - self._labels(len(worth.players))
+        table, learnt = learn(game, self.index, self.order, budget, self.seed)
         chosen = {t: _strongest(held, self.top) for t, held in table.orders.items()}
-        via = self._via(worth, table, chosen)
-        rows = [_rows(game, table, t, order) for t, order in chosen.items()]
-        rows += [_via_rows(rows[t - 1], shares, self.share) for t, shares in via.items()]
-        frame = pl.concat([row for row in rows if len(row)])
+        via = self._via(worth, table, learnt, chosen)
+        rows = {t: _rows(game, table, t, order) for t, order in chosen.items()}
+        parts = [*rows.values(), *(_via_rows(rows[t], shares, self.share) for t, shares in via.items())]
+        frame = pl.concat([part for part in parts if len(part)])
         frame = frame.with_columns(target=pl.lit(target), evaluations=pl.lit(game.evaluations, pl.Int64))
         meta = {"players": list(worth.players), "target": target, **table.diagnostics}
         return Found(frame, {**meta, "evaluations": game.evaluations, "unexplained": _left(via, chosen)})
 
-    def _via(self, worth: GraphWorth, table: InteractionTable, chosen: dict[int, Order]) -> dict[int, Shares]:
-        if self.share > 1 or not table.exact:
+    def _labels(self, players: int) -> int:
+        """Gives the coalitions set aside for the truth tables of the hyperedges that are kept."""
+        if enumerable(players, self.budget):
+            return 0
+        each = [1 << t if t <= LARGEST_TABLE else 2 for t in range(1, self.order + 1)]
+        sets = [comb(players, t) for t in range(1, self.order + 1)]
+        kept = [count if self.top is None else min(count, self.top) for count in sets]
+        wanted = sum(count * size for count, size in zip(kept, each, strict=True))
+        spare = self.budget - minimum(players, self.order, self.index)
+        return min(wanted, spare, self.budget // 4)
+
+    def _via(
+        self,
+        worth: GraphWorth,
+        table: InteractionTable,
+        learnt: tuple[Seen, Surrogate] | None,
+        chosen: dict[int, Order],
+    ) -> dict[int, Shares]:
+        n, orders = len(worth.players), {t: held.sets for t, held in chosen.items() if t > 1}
+        if self.share > 1:
             return {}
-        drawn = design(len(worth.players), max(LOOKED_AT, 2 * len(worth.players) + 2), self.seed)
-        _, seen = worth.observe(drawn.masks)
-        bent = curves(worth, drawn.masks, seen, drawn.weights)
-        every = all_coalitions(len(worth.players))
-        return {t: mediate(worth, bent, self.index, held.sets, every) for t, held in chosen.items() if t > 1}
+        if learnt is not None:
+            return {t: _shares(worth, *learnt, self.index, sets) for t, sets in orders.items()}
+        if not table.exact or n > MOST_PLAYERS:
+            return {}
+        drawn = design(n, max(LOOKED_AT, 2 * n + 2), self.seed)
+        bent = curves(worth, drawn.masks, worth.observe(drawn.masks)[1], drawn.weights)
+        names = tuple(worth.gates.names[k] for k in bent.gates)
+
+        def values(masks: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, "b k"]:
+            return bent.values(worth.gates, masks, worth.observe(masks)[1])
+
+        every = all_coalitions(n)
+        found = {t: mediate(values, self.index, sets, every) for t, sets in orders.items()}
+        return {t: Shares(names, share, np.zeros_like(share)) for t, share in found.items()}
+
+
+def _shares(
+    worth: GraphWorth, seen: Seen, surrogate: Surrogate, index: str, sets: Int[np.ndarray, "sets t"]
+) -> Shares:
+    """Gives shares estimated: from the surrogate's networks, if any, and what these leave of each gate."""
+    masks = seen.design.masks
+    if surrogate.networks:
+        bent = surrogate.networks[0].curves
+    else:
+        bent = curves(worth, masks, seen.gates, seen.design.weights)
+    left = bent.values(worth.gates, masks, seen.gates)
+    share = np.zeros((len(bent.gates), len(sets)))
+    if surrogate.networks and masks.shape[1] <= MOST_PLAYERS:
+        share = mediate(surrogate.by_network, index, sets, all_coalitions(masks.shape[1]))
+        left = left - out_of_fold(seen, surrogate.networks)
+    more, variance = mediate_sampled(left, seen.design, index, sets)
+    return Shares(tuple(worth.gates.names[k] for k in bent.gates), share + more, 2 * np.sqrt(variance))
 
 
 def resolved(graph: Graph, players: Sequence[str | Group]) -> list[str | Group]:
@@ -159,8 +207,13 @@ def _strongest(held: Order, top: int | None) -> Order:
 
 
 def _rows(game: Game, table: InteractionTable, t: int, order: Order) -> pl.DataFrame:
-    """Gives the hyperedges of one order; gates by the truth tables with everybody else on."""
+    """Gives the hyperedges of one order; gates by the truth tables with everybody else on.
+
+    Where the budget is not enough for all, the weakest have no effect and no known gate.
+    """
     worths = _truth_tables(game, order.sets)
+    unknown = len(order.sets) - len(worths)
+    gates = kinds(worths) if 2 <= t <= LARGEST_TABLE else ["additive" if t == 1 else "other"] * len(worths)
     return hyperedge_table(
         {
             "members": [[table.players[i] for i in row] for row in order.sets],
@@ -169,8 +222,8 @@ def _rows(game: Game, table: InteractionTable, t: int, order: Order) -> pl.DataF
             "weight": order.value,
             "low": order.low,
             "high": order.high,
-            "effect": worths[:, -1] - worths[:, 0],
-            "gate": kinds(worths) if 2 <= t <= LARGEST_TABLE else "additive" if t == 1 else "other",
+            "effect": [*(worths[:, -1] - worths[:, 0]).tolist(), *[None] * unknown],
+            "gate": [*gates, *["other"] * unknown],
             "channel": "output",
             "engine": table.diagnostics["engine"],
             "estimated": not table.exact,
@@ -178,13 +231,16 @@ def _rows(game: Game, table: InteractionTable, t: int, order: Order) -> pl.DataF
     )
 
 
-def _truth_tables(game: Game, sets: Int[np.ndarray, "sets t"]) -> Float[np.ndarray, "sets S"]:
+def _truth_tables(game: Game, sets: Int[np.ndarray, "sets t"]) -> Float[np.ndarray, "labelled S"]:
     """Gives the worths with the members of each set on whose bits are set, everybody else on.
 
-    Of sets too large for a table of all, only those with no member and with all on.
+    Of sets too large for a table of all, only those with no member and with all on. The first sets, as
+    many as the budget allows.
     """
     t = sets.shape[1]
     on = all_coalitions(t) if t <= LARGEST_TABLE else np.array([[False] * t, [True] * t])
+    if not game.enumerated and game.budget is not None:
+        sets = sets[: (game.budget - game.evaluations) // len(on)]
     masks = np.ones((len(sets), len(on), len(game.players)), bool)
     for row, members in enumerate(sets):
         masks[row][:, members] = on
@@ -192,15 +248,16 @@ def _truth_tables(game: Game, sets: Int[np.ndarray, "sets t"]) -> Float[np.ndarr
 
 
 def _via_rows(whole: pl.DataFrame, shares: Shares, least: float) -> pl.DataFrame:
-    """Gives the shares of hyperedges that arise at gates and are large enough."""
-    large = np.abs(shares.share) >= least * np.maximum(np.abs(whole["weight"].to_numpy()), 1e-300)
-    gate, row = np.nonzero(large)
+    """Gives the shares of hyperedges that arise at gates: those that are large enough, and surely not 0."""
+    size = np.abs(shares.share)
+    large = size >= least * np.maximum(np.abs(whole["weight"].to_numpy()), 1e-300)
+    gate, row = np.nonzero(large & (size > shares.half))
     share = shares.share[gate, row]
     found = whole[row.tolist()].with_columns(
         via=pl.Series([shares.gates[k] for k in gate], dtype=pl.String),
         weight=pl.Series(share),
-        low=pl.Series(share),
-        high=pl.Series(share),
+        low=pl.Series(share - shares.half[gate, row]),
+        high=pl.Series(share + shares.half[gate, row]),
         effect=pl.lit(None, pl.Float64),
     )
     return found.select(whole.columns).cast(whole.schema)

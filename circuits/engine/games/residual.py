@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.special import bernoulli
+from scipy.special import binom as binomial
 from scipy.stats import binom
 
 from circuits.engine.games.design import Design
@@ -29,15 +31,29 @@ class Estimate:
     variance: Float[np.ndarray, "sets"]
 
 
-def coefficients(index: str, order: int, players: int) -> Float[np.ndarray, "k sizes"]:
+def coefficients(
+    index: str, order: int, players: int, top: int | None = None
+) -> Float[np.ndarray, "k sizes"]:
     """Gives c_t(k, s): what the mean worth of the coalitions of size s that hold k of T counts in I(T).
 
     I(T) = Σ_{s, k} c(k, s) · mean over |S| = s of 1[|T ∩ S| = k] v(S), so that the mean runs over *all*
     coalitions of size s. From the definition, with p the chance that a Bernoulli(q) background has size
     s − k: c = (−1)^(t−k) · C(n, s) / C(n−t, s−k) · ∫ p(s − k; n − t, q) μ_t(dq).
+
+    Args:
+        index: the definition.
+        order: t.
+        players: n.
+        top: the largest order asked for, `order` unless given. Below it STII is the Möbius transform and
+            k-SII the sum Σ_{U ⊇ T, |U| ≤ top} B_{|U|−t} SII(U) with Bernoulli numbers.
     """
+    if index == "k-SII":
+        return _aggregated(order, players, order if top is None else top)
     n, t = players, order
-    q, w = quadrature(index, order, players)
+    if index == "BII":
+        q, w = np.array([0.5]), np.ones(1)
+    else:
+        q, w = quadrature("Moebius" if index == "STII" and t < (top or t) else index, t, n)
     found = np.zeros((t + 1, n + 1))
     for k in range(t + 1):
         size = np.arange(k, n - t + k + 1)
@@ -53,7 +69,23 @@ def coefficients(index: str, order: int, players: int) -> Float[np.ndarray, "k s
     return found
 
 
-def sampled(design: Design, worths: Float[np.ndarray, "m"], index: str, sets: Sets) -> Estimate:
+def _aggregated(order: int, players: int, top: int) -> Float[np.ndarray, "k sizes"]:
+    """Gives the coefficients of k-SII: of the sets U around T, C(s−k, a) · C(n−t−s+k, e−a) hold a more."""
+    t, found = order, np.zeros((order + 1, players + 1))
+    size = np.arange(players + 1)
+    for extra, number in enumerate(bernoulli(top - t)):
+        wider = coefficients("SII", t + extra, players)
+        for k in range(t + 1):
+            inside, outside = np.maximum(size - k, 0), np.maximum(players - t - size + k, 0)
+            for more in range(extra + 1):
+                ways = binomial(inside, more) * binomial(outside, extra - more)
+                found[k] += number * ways * wider[k + more]
+    return found
+
+
+def sampled(
+    design: Design, worths: Float[np.ndarray, "m"], index: str, sets: Sets, top: int | None = None
+) -> Estimate:
     """Gives the unbiased estimate of every set's interaction from the worths of a design's coalitions.
 
     The variance is that of stratified sampling without replacement, complements drawn together as one
@@ -65,18 +97,20 @@ def sampled(design: Design, worths: Float[np.ndarray, "m"], index: str, sets: Se
         worths: what each is worth, or what a surrogate leaves of it.
         index: the definition.
         sets: sets of one order.
+        top: the largest order asked for, on which lower orders of k-SII and STII depend.
     """
     n, t = design.masks.shape[1], sets.shape[1]
-    by_size = coefficients(index, t, n)
+    by_size = coefficients(index, t, n, top)
     value = np.zeros(len(sets))
     variance = np.zeros(len(sets))
     small = np.minimum(design.sizes, n - design.sizes)
     for size in np.unique(small):  # a size and its complement: the same units
         rows = np.flatnonzero(small == size)
-        rows = rows[np.lexsort((design.sizes[rows], design.unit[rows]))]
-        lead = rows[design.masks[rows, 0]] if 2 * size == n else rows[design.sizes[rows] == size]
-        values = _unit_values(design, worths, by_size, lead, rows)
-        units, portion = len(lead), float(design.portion[size])
+        rows = rows[np.argsort(design.unit[rows], kind="stable")]
+        first = np.diff(design.unit[rows], prepend=-1) > 0
+        values = _unit_values(design, worths, by_size, rows, first)
+        lead = rows[first]
+        units, portion = len(lead), float(design.portion[design.sizes[rows]].min())
         total = _over_units(design, lead, values, sets)
         value += total
         if portion < 1:
@@ -90,18 +124,13 @@ def _unit_values(
     design: Design,
     worths: Float[np.ndarray, "m"],
     by_size: Float[np.ndarray, "k sizes"],
-    lead: Int[np.ndarray, "u"],
     rows: Int[np.ndarray, "r"],
+    first: Bool[np.ndarray, "r"],
 ) -> Float[np.ndarray, "u k"]:
-    """Gives what each unit adds to I(T), by how many of T its leading coalition holds."""
-    weighted = design.share * worths
-    found = weighted[lead, None] * by_size[:, design.sizes[lead]].T
-    partner = np.full(int(design.unit.max()) + 1, -1)
-    followers = rows[~np.isin(rows, lead)]
-    partner[design.unit[followers]] = followers
-    other = partner[design.unit[lead]]
-    there = other >= 0
-    found[there] += weighted[other[there], None] * by_size[::-1, design.sizes[other[there]]].T
+    """Gives what each unit adds to I(T), by how many of T its first coalition holds."""
+    each = (design.share * worths)[rows, None] * by_size[:, design.sizes[rows]].T
+    found = each[first]
+    found[np.cumsum(first)[~first] - 1] += each[~first][:, ::-1]  # complements hold the others
     return np.asarray(found)
 
 
