@@ -53,13 +53,13 @@ class QK:
     channel: ClassVar[str] = "qk"
     needs_trace: ClassVar[bool] = True
 
-    heads: tuple[str, ...] | None = None
+    heads: Sequence[str] | None = None
     top: int = 20
     top_heads: int = 8
     keys: int = 2
     odds: bool = False
     order: int = 2
-    targets: tuple[str, ...] | None = None
+    targets: Sequence[str] | None = None
     index: str = "SII"
     edges: int = 500
     loadings: int = 3
