@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from circuits.engine.concepts.measure import ConceptTest, concept_test
     from circuits.engine.edges import Edges
     from circuits.engine.games.estimate import interactions
+    from circuits.engine.games.method import Coalitions
+    from circuits.engine.gates.method import Gates
     from circuits.engine.interact import interact
     from circuits.engine.qk.method import QK
     from circuits.errors import CircuitsError
@@ -73,6 +75,7 @@ __all__ = [
     "ByAttribution",
     "Cards",
     "CircuitsError",
+    "Coalitions",
     "Compute",
     "Concept",
     "ConceptTest",
@@ -81,6 +84,7 @@ __all__ = [
     "Evaluation",
     "Extraction",
     "FeatureTarget",
+    "Gates",
     "Graph",
     "Logit",
     "LogitDifference",
@@ -131,6 +135,7 @@ _HOMES: Final = {
     "Backgrounds": "engine.concepts.backgrounds.Backgrounds",
     "Cards": "cards.record.Cards",
     "CircuitsError": "errors.CircuitsError",
+    "Coalitions": "engine.games.method.Coalitions",
     "Compute": "engine.attribute.Compute",
     "Concept": "graph.concepts.Concept",
     "ConceptTest": "engine.concepts.measure.ConceptTest",
@@ -139,6 +144,7 @@ _HOMES: Final = {
     "Evaluation": "training.evaluate.Evaluation",
     "Extraction": "extraction.extract.Extraction",
     "FeatureTarget": "prompt.FeatureTarget",
+    "Gates": "engine.gates.method.Gates",
     "Graph": "graph.graph.Graph",
     "Logit": "prompt.Logit",
     "LogitDifference": "prompt.LogitDifference",

@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +22,26 @@ from fake_methods import Fake, FakeOutput, FakeTraced
 from planted_gates import gate_graph
 from polars.testing import assert_frame_equal
 from sample_graph import sample_graph
+from strategies import random_trace
 from tiny_folder import tiny_folder
 
 from circuits.cli import again
-from circuits.cli.channels import Asked, Channel
+from circuits.cli.channels import Asked, Channel, method_of
 from circuits.cli.main import run
+from circuits.engine.attribute import attribute
+from circuits.engine.edges import Edges
 from circuits.engine.interact import interact
 from circuits.engine.methods import Unit
 from circuits.errors import Incompatible, UsageError
 from circuits.graph.graph import Graph
 from circuits.graph.influence import inflow, influence
 from circuits.graph.io import load_run, load_run_trace, save_run
+from circuits.planted import plant
 from circuits.prompt import FeatureTarget, Logit, LogitDifference, TopLogits
 from circuits.trace import Trace
 
 TARGETS = sample_graph().targets
+METHOD_OF = method_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,6 @@ class Fakes:
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     made = Fakes()
     monkeypatch.setattr("circuits.cli.channels.method_of", made)
-    monkeypatch.setattr("circuits.cli.channels._built", lambda _: True)
     monkeypatch.setattr("circuits.engine.cache.use_compilation_cache", lambda: None)
     monkeypatch.delenv("COLUMNS", raising=False)
     return made
@@ -482,8 +490,7 @@ def test_a_kept_trace_is_used_and_kept(made: Path, fakes: Fakes, tmp_path: Path,
     def never(*_: object) -> None:
         raise AssertionError("extracted although the run keeps its trace")
 
-    if getattr(trace, "scores", None) is not None:
-        monkeypatch.setattr("circuits.cli.again._extracted", never)
+    monkeypatch.setattr("circuits.cli.again._extracted", never)
     assert call("interact", tmp_path / "r").code == 0
     kept = load_run_trace(tmp_path / "r")
     assert (kept.features.activation == trace.features.activation).all()
@@ -508,3 +515,74 @@ def test_targets_are_asked_for_as_they_were(entries: list, weights: list[float],
     none = np.zeros(0, np.int32)
     graph = Graph.of(nodes, (none, none), (np.zeros(0), np.zeros(0)), {"targets": told})
     assert again.targets(graph) == expected
+
+
+# ------------------------------------------------------------------------------ the real methods
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch, fakes: Fakes) -> None:
+    monkeypatch.setattr("circuits.cli.channels.method_of", METHOD_OF)
+
+
+def test_a_planted_combination_is_found_and_why_names_it(real: None, tmp_path: Path) -> None:
+    planted = plant("and", seed=1, distractors=2)
+    save_run(attribute(planted.trace, (Edges(),)), tmp_path / "r", trace=planted.trace)
+    done = call("interact", tmp_path / "r", "--order", 3)
+    assert done.code == 0, done.err
+    graph = load_run(tmp_path / "r")
+    members = set().union(*planted.concepts.values())
+    for channel, target in (("output", planted.target), ("mlp", None)):
+        pairs = graph.hyperedges.filter(
+            (pl.col("channel") == channel) & (pl.col("order") == 2) & pl.col("via").is_null()
+        )
+        if channel == "mlp":
+            strongest = pairs.sort(pl.col("weight").abs(), descending=True).row(0, named=True)
+            assert set(strongest["members"]) == members
+            assert strongest["gate"] == "and"
+        assert target is None or set(pairs["target"]) == {target}
+    assert "an AND" in call("why", tmp_path / "r").out
+
+
+def test_concepts_of_a_planted_gate_are_told_by_the_command(real: None, tmp_path: Path) -> None:
+    planted = plant("or", seed=1, distractors=2)
+    save_run(attribute(planted.trace, (Edges(),)), tmp_path / "r", trace=planted.trace)
+    words = [
+        w for name, nodes in planted.concepts.items() for w in ("--concept", f"{name}={','.join(nodes)}")
+    ]
+    done = call("interact", tmp_path / "r", "--channel", "output", *words)
+    assert done.code == 0, done.err
+    assert "OR: either is enough" in done.out
+
+
+def test_settings_no_estimator_takes_are_refused_before_any_work(real: None, here: Path) -> None:
+    for words, sentence in (
+        (("--order", "9", "--channel", "output", "--players", "4"), "Order 9 is larger than the 4 players"),
+        (("--head", "99.0"), "does not say which model"),
+        (("--budget", "3"), "budget"),
+    ):
+        before = content(here.parent)
+        done = call("interact", here, *words)
+        assert done.code != 0
+        assert sentence in done.err.splitlines()[-1]
+        assert content(here.parent) == before
+
+
+def test_ctrl_c_leaves_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """A real press, in a process of its own: while programs are compiled there is time for it."""
+    trace = random_trace(3, n=8, features=12)
+    save_run(attribute(trace, (Edges(),)), tmp_path / "r", trace=trace)
+    before = content(tmp_path)
+    line = [sys.executable, "-c", "from circuits.cli import main; main()", "interact", str(tmp_path / "r")]
+    line += ["--players", "4"]  # so that the first unit is soon done
+    cold = {**os.environ, "CIRCUITS_CACHE": str(tmp_path.parent / f"{tmp_path.name}-cache")}
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=cold)
+    assert process.stderr is not None
+    assert any(told.startswith("Combinations inside features") for told in iter(process.stderr.readline, ""))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, "")
+    assert "finished units are kept in" in err
+    assert err.strip().endswith("Interrupted: nothing half-written is left.")
+    assert {name: data for name, data in content(tmp_path).items() if "r.interact" not in name} == before
+    assert content(tmp_path / "r.interact")

@@ -26,7 +26,7 @@ def trace_of(path: Path, graph: Graph, tell: Teller) -> Trace:
         CircuitsError: as for loading a model and a dictionary.
     """
     trace = kept_trace(path)
-    if trace is None or getattr(trace, "scores", None) is None:
+    if trace is None or trace.scores is None:
         trace = _extracted(graph, tell)
     _check_features(graph, trace)
     return trace

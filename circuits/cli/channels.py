@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -99,7 +98,7 @@ class Asked:
         Raises:
             UsageError: settings no method takes.
         """
-        channels = [c for c in self.wanted if not (c == "output" and self.tests) and _built(c)]
+        channels = [c for c in self.wanted if not (c == "output" and self.tests)]
         return [method_of(channel, self) for channel in channels]
 
 
@@ -150,10 +149,3 @@ def possible(
         else:
             able.append(method)
     return able, reasons
-
-
-def _built(channel: Channel) -> bool:
-    try:
-        return importlib.util.find_spec(METHODS[channel].rpartition(".")[0]) is not None
-    except ModuleNotFoundError:
-        return False
