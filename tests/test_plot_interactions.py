@@ -286,7 +286,7 @@ def test_bars_into_one_node_are_in_its_own_units() -> None:
     heights = [bar.get_height() for bar in named(figure, "bar").values()]
     assert heights[0] == pytest.approx(-2 * heights[1])
     shown = [t.get_text() for t in figure.axes[0].texts]
-    assert {"+2", "−1", "&", "?", 'the interaction, in output " Mary"'} <= set(shown)
+    assert {"+2", "−1", "&", "?", "the interaction,", 'in output " Mary"'} <= set(shown)
 
 
 def test_orders_add_up_to_what_the_players_are_worth() -> None:

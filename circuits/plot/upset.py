@@ -168,7 +168,7 @@ def _key(axes: Axes, columns: Sequence[_Column], naming: Naming, at: tuple[float
         if columns[0].relative
         else f"in {naming.brief(columns[0].where)}"
     )
-    lines = ["the interaction, " + unit, *(f"{WORDS[kind]} {SIGNS[kind]}" for kind in SIGNS if kind in kinds)]
+    lines = ["the interaction,", unit, *(f"{WORDS[kind]} {SIGNS[kind]}" for kind in SIGNS if kind in kinds)]
     look = style.type_of(style.SMALL, style.MUTED)
     for i, said in enumerate(lines):
         text = style.fitted(style.drawable(said), right - MARGIN, style.SMALL)
