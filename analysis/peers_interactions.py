@@ -99,7 +99,7 @@ class Study:
     many: int = 1000
 
 
-QUICK = Study(repeats=1, players=(16, 16), toy=1, seeds=1, limit=5.0, many=200)
+QUICK = Study(repeats=1, players=(16, 16), toy=1, seeds=1, limit=8.0, many=200)
 
 
 @dataclass(frozen=True)
