@@ -193,10 +193,10 @@ def test_a_network_fitted_to_what_was_seen_is_the_circuit_itself() -> None:
 def test_where_gates_are_seen_few_coalitions_are_enough() -> None:
     worth, players = two_layers()
     exact = interactions(Game(worth, players), index="SII", order=3, budget=2 ** len(players))
-    found, learnt = learn(Game(worth, players), "SII", 3, 200, 0)
+    found, learnt = learn(Game(worth, players), "SII", 3, 300, 0)
     assert learnt is not None
     assert learnt[1].name == "gates and kernel"
-    blind = interactions(Game(worth, players, watch=False), index="SII", order=3, budget=200)
+    blind = interactions(Game(worth, players, watch=False), index="SII", order=3, budget=300)
     assert blind.diagnostics["surrogate"] == "kernel"
     for order in (1, 2, 3):
         size = np.linalg.norm(exact.orders[order].value)
@@ -205,7 +205,7 @@ def test_where_gates_are_seen_few_coalitions_are_enough() -> None:
         }
         wanted = np.array([lookup[tuple(s)] for s in found.orders[order].sets])
         off = np.linalg.norm(found.orders[order].value - wanted)
-        assert off < 5e-3 * size  # most gates that bend in none of the 200 coalitions are foreseen
+        assert off < 0.01 * size  # most gates that bend in none of the 300 coalitions are foreseen
         assert 5 * off < np.linalg.norm(blind.orders[order].value - wanted) < 0.7 * size
 
 

@@ -160,7 +160,7 @@ class Runner:
             raise UsageError("Masks hold NaN or infinity: give numbers, 1 for on and 0 for off.")
         found = np.empty((len(masks), len(self.targets)), self.dtype)
         seen = np.empty((len(masks), len(self.gates) if watched else 0), self.dtype)
-        rows = min(self.batch, _bucket(len(masks)))  # few shapes, so that little is compiled
+        rows = min(self.batch, bucket(len(masks)))  # few shapes, so that little is compiled
         with self._precision():
             for start in range(0, len(masks), rows):
                 part = slice(start, start + rows)
@@ -305,7 +305,7 @@ def _plan(
 
     def block(nodes: Int[np.ndarray, "k"], before: int) -> Float[np.ndarray, "h k2"]:
         """The weights into `nodes`, transposed, from the first columns of the state; padded."""
-        laid = np.zeros((_bucket(before), _bucket(len(nodes))), dtype)
+        laid = np.zeros((bucket(before), bucket(len(nodes))), dtype)
         laid[:before, : len(nodes)] = state[nodes][:, :before].toarray().T
         return laid
 
@@ -320,7 +320,7 @@ def _plan(
         arrays = [block(nodes, start), *columns, _padded(codes[nodes])]
         levels.append(_Level(nodes, owner[nodes], start, tuple(jnp.asarray(array) for array in arrays)))
         start += len(nodes)
-    width = max([_bucket(start), *(level.start + level.padded for level in levels)])
+    width = max([bucket(start), *(level.start + level.padded for level in levels)])
     weights, constant = block(targets, start)[:, : len(targets)], base[targets].astype(dtype)
     return _Plan(inputs, tuple(levels), jnp.asarray(weights), jnp.asarray(constant), width, gates)
 
@@ -370,11 +370,11 @@ def _gate_codes(graph: Graph) -> tuple[tuple[str, ...], Int[np.ndarray, "N"]]:
     return present, np.array([place.get(name, -1) for name in names], np.int8)
 
 
-def _bucket(size: int) -> int:
+def bucket(size: int) -> int:
     """Gives the next of the sizes 8, 12, 16, 24, 32, 48, … so that few shapes are compiled."""
     power = max(3, (max(size, 1) - 1).bit_length())
     return 3 << (power - 2) if power > 3 and size <= 3 << (power - 2) else 1 << power
 
 
 def _padded(values: np.ndarray) -> np.ndarray:
-    return np.pad(values, (0, _bucket(len(values)) - len(values)))
+    return np.pad(values, (0, bucket(len(values)) - len(values)))

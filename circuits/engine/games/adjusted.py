@@ -5,7 +5,8 @@ what the surrogate leaves (`circuits.engine.games.residual`). With β² the mean
 leaves and V the variance of its estimate, λ = β² / (β² + V), the James–Stein factor 1 − V / E‖·‖². The
 surrogate is a mean over folds, each fitted without one part of the coalitions, and what it leaves is
 estimated from that part: nothing is judged by what it was fitted to, and surrogate plus residual is unbiased.
-The mean square error is (1 − λ)² β² + λ² V; for intervals β² is raised by what its own estimate may be off.
+The mean square error is (1 − λ)² β² + λ² V; for intervals β² is raised by what its own estimate may be off,
+and the error is never taken for less than halfway from V to λ V.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def adjusted(seen: Seen, surrogate: Surrogate, index: str, sets: Sets, top: int)
     square = max(0.0, float(np.mean([(one.value**2 - one.variance).mean() for one in folds])))
     shrinkage = square / (square + float(variance.mean())) if square > 0 else 0.0
     cautious = _cautious(base.value, folds, square + float(variance.mean()) * np.sqrt(8 / seen.players))
-    error = np.sqrt((1 - shrinkage) ** 2 * cautious + shrinkage**2 * variance + base.variance)
+    apart = (1 - shrinkage) ** 2 * cautious + shrinkage**2 * variance
+    # both saw the same coalitions: their errors do not cancel as much as independent ones would
+    error = np.sqrt(np.maximum(apart, (1 + shrinkage) / 2 * variance) + base.variance)
     return Adjusted(
         value=base.value + shrinkage * left,
         half=_quantile(seen) * error,

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from circuits.engine.enumeration import all_coalitions
 from circuits.errors import UsageError
-from circuits.graph.run import apply_gates
+from circuits.graph.run import apply_gates, bucket
 
 Coalitions = Bool[np.ndarray, "B n"]
 Worth = Callable[[Bool[np.ndarray, "B n"]], Float[np.ndarray, "B"]]
@@ -55,9 +55,11 @@ class Gates:
         at = np.arange(len(self.names)) if chosen is None else chosen
         names = tuple(sorted({self.kinds[k] for k in at}))
         codes = np.array([names.index(self.kinds[k]) for k in at], np.int32)
+        rows, more = bucket(len(z)) - len(z), bucket(len(at)) - len(at)  # few shapes, little compiled
         with jax.enable_x64(True):
-            arrays = [jnp.asarray(values) for values in (z.astype(np.float64), self.threshold[at], codes)]
-            found = np.asarray(apply_gates(arrays[0], arrays[1], arrays[2], names), np.float64)
+            padded = jnp.asarray(np.pad(z.astype(np.float64), ((0, rows), (0, more))))
+            kind, threshold = (jnp.asarray(np.pad(v, (0, more))) for v in (codes, self.threshold[at]))
+            found = np.asarray(apply_gates(padded, threshold, kind, names))[: len(z), : len(at)]
         return np.asarray(found * self.taking_part(masks, at))
 
     def taking_part(self, masks: Coalitions, chosen: Int[np.ndarray, "K2"]) -> Bool[np.ndarray, "B K2"]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import comb
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -36,6 +36,9 @@ PLAYERS = 16
 
 LOOKED_AT = 2048
 """Coalitions by which the gates that bend are found."""
+
+STOOD_IN = 1 << 15
+"""Coalitions that networks of gates are asked about where there are too many to enumerate."""
 
 LARGEST_TABLE = 6
 """Members a truth table can have."""
@@ -103,8 +106,10 @@ class Coalitions:
         parts = [*rows.values(), *(_via_rows(rows[t], shares, self.share) for t, shares in via.items())]
         frame = pl.concat([part for part in parts if len(part)])
         frame = frame.with_columns(target=pl.lit(target), evaluations=pl.lit(game.evaluations, pl.Int64))
-        meta = {"players": list(worth.players), "target": target, **table.diagnostics}
-        return Found(frame, {**meta, "evaluations": game.evaluations, "unexplained": _left(via, chosen)})
+        meta: dict[str, Any] = {"players": list(worth.players), "target": target, **table.diagnostics}
+        if table.exact:
+            meta["unexplained"] = _left(via, chosen)
+        return Found(frame, {**meta, "evaluations": game.evaluations})
 
     def _labels(self, players: int) -> int:
         """Gives the coalitions set aside for the truth tables of the hyperedges that are kept."""
@@ -153,12 +158,17 @@ def _shares(
     else:
         bent = curves(worth, masks, seen.gates, seen.design.weights)
     left = bent.values(worth.gates, masks, seen.gates)
-    share = np.zeros((len(bent.gates), len(sets)))
-    if surrogate.networks and masks.shape[1] <= MOST_PLAYERS:
-        share = mediate(surrogate.by_network, index, sets, all_coalitions(masks.shape[1]))
+    share = spread = np.zeros((len(bent.gates), len(sets)))
+    if surrogate.networks:
         left = left - out_of_fold(seen, surrogate.networks)
+        if masks.shape[1] <= MOST_PLAYERS:
+            share = mediate(surrogate.by_network, index, sets, all_coalitions(masks.shape[1]))
+        else:
+            drawn = design(masks.shape[1], STOOD_IN, 1)
+            share, spread = mediate_sampled(surrogate.by_network(drawn.masks), drawn, index, sets)
     more, variance = mediate_sampled(left, seen.design, index, sets)
-    return Shares(tuple(worth.gates.names[k] for k in bent.gates), share + more, 2 * np.sqrt(variance))
+    names = tuple(worth.gates.names[k] for k in bent.gates)
+    return Shares(names, share + more, 2 * np.sqrt(spread + variance))
 
 
 def resolved(graph: Graph, players: Sequence[str | Group]) -> list[str | Group]:

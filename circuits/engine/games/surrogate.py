@@ -24,6 +24,9 @@ FOLDS = 8
 ENOUGH = 1 - 1e-8
 """Explained share above which no other surrogate is tried."""
 
+NETWORKS = 4
+"""Networks of gates, at most, each fitted without the folds whose number leaves its own as remainder."""
+
 JITTER = 1e-10
 """Added to the kernel's diagonal: it is singular to rounding where players hardly matter."""
 
@@ -59,7 +62,7 @@ class Surrogate:
         kernel: its parameters.
         centres: coalitions at which kernels stand.
         amount: of the kernel at each.
-        networks: one for each fold, fitted without it; none for the kernel alone.
+        networks: each fitted without some folds; none for the kernel alone.
         shape: of the gates' part: one coefficient a player, then one for each gate.
         left: row f: worth less surrogate where fold f was left out; see `circuits.engine.games.ridge`.
         explained: share of the worths' variance explained where a fold was held out, sizes alike.
@@ -121,7 +124,7 @@ def best(seen: Seen, worth: object, seed: int) -> Surrogate:
 
 
 def _networks(seen: Seen, worth: Gated) -> tuple[Network, ...]:
-    """Gives one network for each fold, fitted without it; none where no gate bends."""
+    """Gives the networks, each fitted without its share of the folds; none where no gate bends."""
     design = seen.design
     bent = curves(worth, design.masks, seen.gates, design.weights)
     if not len(bent.gates):
@@ -129,8 +132,8 @@ def _networks(seen: Seen, worth: Gated) -> tuple[Network, ...]:
     size = bent.values(worth.gates, design.masks, seen.gates).std(axis=0)
     bent = chosen(bent, worth.gates, size)
     found = []
-    for number in range(int(seen.fold.max(initial=0)) + 1):
-        rows = np.flatnonzero(seen.fold != number)
+    for number in range(min(NETWORKS, int(seen.fold.max()) + 1)):
+        rows = np.flatnonzero((seen.fold < 0) | (seen.fold % NETWORKS != number))
         found.append(
             fit_network(worth.gates, bent, design.masks[rows], seen.gates[rows], design.weights[rows])
         )
@@ -138,11 +141,11 @@ def _networks(seen: Seen, worth: Gated) -> tuple[Network, ...]:
 
 
 def out_of_fold(seen: Seen, networks: tuple[Network, ...]) -> Float[np.ndarray, "m k"]:
-    """Gives each network's values on the fold it has not seen, the mean on sizes that are whole."""
+    """Gives each network's values on the folds it has not seen, the mean on sizes that are whole."""
     masks = seen.design.masks
     values = np.zeros((len(masks), len(networks[0].curves.gates)))
     for number, network in enumerate(networks):
-        rows = np.flatnonzero(seen.fold == number)
+        rows = np.flatnonzero((seen.fold >= 0) & (seen.fold % NETWORKS == number))
         values[rows] = network.values(masks[rows])
         whole = np.flatnonzero(seen.fold < 0)
         values[whole] += network.values(masks[whole]) / len(networks)
