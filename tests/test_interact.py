@@ -13,7 +13,7 @@ from sample_graph import sample_graph
 from strategies import random_trace
 
 import circuits
-from circuits.engine.interact import interact, merged, plan
+from circuits.engine.interact import distinct, interact, merged, plan
 from circuits.engine.methods import Found, Method, Unit
 from circuits.errors import InvalidFile, UsageError
 from circuits.graph.concepts import concepts, with_concepts
@@ -82,6 +82,17 @@ def test_over_concepts_only_the_same_members_are_replaced() -> None:
     assert sorted(weights(again)) == [4.0, 5.0]
     without = with_concepts(again, concepts(again, ["other=tok@3"]))  # takes the node of state
     assert weights(merged(without, [])) == [4.0]
+
+
+def test_a_combination_counts_once_with_its_shares_or_without_the_whole() -> None:
+    pair, other = ["tok@1", "tok@2"], ["tok@2", "tok@3"]
+    whole = found(TARGETS[0], [4.0], [pair])
+    shares = found(TARGETS[0], [3.0, 1.0], [pair, pair], via=["3/1@2", "4/1@2"])
+    alone = found(TARGETS[0], [2.0, 5.0], [other, other[::-1]], via=["head:1.0@3,2", "head:2.0@3,2"])
+    elsewhere = found(TARGETS[1], [7.0], [pair])
+    table = distinct(pl.concat([shares, alone, whole, elsewhere]))
+    assert sorted(table["weight"]) == [2.0, 4.0, 7.0]
+    assert table.schema == HYPEREDGE_SCHEMA
 
 
 def test_the_same_call_twice_is_the_same_as_once() -> None:

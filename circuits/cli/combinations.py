@@ -30,8 +30,10 @@ WHERE: Final[Mapping[str, str]] = {
 
 def summary(graph: Graph, path: Path, found: Combined) -> Group:
     """Gives the result for people: the strongest combinations, how many there are, what was left out."""
+    from circuits.engine.interact import distinct
+
     where, name = shlex.quote(str(path)), shlex.quote(path.name)
-    count = sum((graph.hyperedges["order"] > 1) & graph.hyperedges["via"].is_null())
+    count = (distinct(graph.hyperedges)["order"] > 1).sum()
     following = [
         (f"circuits why {where}", "the answer in words"),
         (f"circuits plot {where} --kind upset -o {name}.svg", "combinations as a picture"),
@@ -85,7 +87,8 @@ def _listed(graph: Graph, channel: str, table: pl.DataFrame) -> Group | None:
     rows = []
     for row in table.iter_rows(named=True):
         joined = " × ".join(words(member) for member in row["members"])
-        sure = f"  {signed(row['low'])} to {signed(row['high'])}" if row["estimated"] else ""
+        through = f" through {words(row['via'])}" if row["via"] else ""
+        sure = f"{through}  {signed(row['low'])} to {signed(row['high'])}" if row["estimated"] else through
         kind, what = (row["gate"] or "").upper(), f"{joined} → {words(row['target'])}{sure}"
         rows.append((percent(row["share"]), signed(row["weight"]), kind, what))
     wide = [max(len(row[i]) for row in rows) for i in range(3)]
@@ -105,8 +108,8 @@ def _counts(graph: Graph, found: Combined) -> list[tuple[str, str, str]]:
     for channel in WHERE:
         if channel in told:
             entry = told[channel]
-            total = sum(entry["found"].values())
-            engines = ", ".join(sorted(entry["engines"])[:3])
+            total = sum(count for order, count in entry["found"].items() if int(order) > 1)
+            engines = "; ".join(sorted(entry["engines"])[:3])
             took = f"{engines}; " if engines else ""
             rows.append(
                 (

@@ -132,6 +132,14 @@ def merged(graph: Graph, new: Sequence[pl.DataFrame], entries: Mapping[str, Any]
     return replace(graph, hyperedges=table, meta={**graph.meta, "interactions": told})
 
 
+def distinct(hyperedges: pl.DataFrame) -> pl.DataFrame:
+    """Gives one row for each combination, its shares (`via`) left out unless there is nothing else of it."""
+    wholes_first = hyperedges.sort(pl.col("via").is_not_null(), maintain_order=True)
+    who = pl.col("members").list.sort().list.join("\n").alias("who")
+    once = wholes_first.with_columns(who).unique(["who", *_SAME], keep="first", maintain_order=True)
+    return once.drop("who")
+
+
 def settings(method: Any) -> dict[str, Any]:
     """Gives a method's settings as JSON has them; what JSON lacks is told in words."""
     return {
@@ -180,9 +188,10 @@ def _run(job: Job, unit: Unit, tell: Progress) -> Found:
 
 def _entry(job: Job, results: Sequence[Found]) -> dict[str, Any]:
     """Gives what `meta` says of a channel."""
-    tables = [found.hyperedges.filter(pl.col("via").is_null()) for found in results]
-    orders = Counter(order for table in tables for order in table["order"])
-    engines = Counter(engine for table in tables for engine in table["engine"])
+    table = distinct(
+        pl.concat([pl.DataFrame(schema=HYPEREDGE_SCHEMA), *(found.hyperedges for found in results)])
+    )
+    orders, engines = Counter(table["order"]), Counter(table["engine"])
     return {
         "settings": settings(job.method),
         "found": {str(order): orders[order] for order in sorted(orders)},
