@@ -13,7 +13,7 @@ not sum to the weight; `none` is the sum over the paths that pass through no hea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,9 +124,10 @@ def head_loadings(
         edges = np.flatnonzero(np.isin(target, members))
         with engine.precision():
             block = _Block(engine, members, source[edges], target[edges])
-            weight[edges], none[edges] = block.weights(heads=True), block.weights(heads=False)
+            weight[edges], outputs = block.descend(heads=True)
+            none[edges], _ = block.descend(heads=False)
             share = influence[edges] / np.maximum(np.abs(weight[edges]), np.finfo(np.float64).tiny)
-            for some, layer, found in block.loads() if H else ():
+            for some, layer, found in block.loads(outputs) if H else ():
                 head[edges[some], layer] = found.sum(axis=2)
                 brought = np.abs(found[:, :, :n]) * share[some, None, None]
                 for p in np.unique(at := place[edges[some]]):
@@ -169,8 +170,13 @@ class _Block:
         self.asked = readers(engine, members, self.size)
         self.cut = engine.operators[0].cut(position_bucket(int(self.asked.position.max()) + 1))
 
-    def weights(self, *, heads: bool) -> Float[np.ndarray, "e"]:
-        """Gives the edges' weights over all paths, or over those that pass no head."""
+    def descend(self, *, heads: bool) -> tuple[Float[np.ndarray, "e"], dict[int, Array]]:
+        """Gives the edges' weights, and what targets read of each head's mixed values, by layer.
+
+        Args:
+            heads: whether paths through attention count; if not, nothing is read of heads.
+        """
+        outputs: dict[int, Array] = {}
         rows, place = np.unique(self.source, return_inverse=True)
         written = writers(self.engine, rows, len(rows))
         table = np.zeros((len(rows), self.size))
@@ -178,29 +184,26 @@ class _Block:
         for found in descend(self.cut, self.asked, parallel=self.parallel, heads=heads):
             here = np.flatnonzero((written.layer == found.layer) & (written.position < m))
             if len(here):
-                read = found.above[written.position[here]]
-                values = jnp.einsum("wd,wtd->wt", jnp.asarray(written.vector[here]), read)
-                np.add.at(table, written.source[here], np.asarray(values))
-        out: Float[np.ndarray, "e"] = table[place, self.at]
-        return out
+                # in NumPy: every number of entries would be another shape to compile for
+                read = np.asarray(found.above)[written.position[here]]
+                np.add.at(table, written.source[here], np.einsum("wd,wtd->wt", written.vector[here], read))
+            layer = self.cut.layers[found.layer]
+            if heads and found.middle is not None and layer.pattern is not None:
+                outputs[found.layer] = _outputs(layer, found.middle)
+        return table[place, self.at], outputs
 
-    def loads(self) -> Iterator[tuple[Int[np.ndarray, "s"], int, Float[np.ndarray, "s H m"]]]:
+    def loads(
+        self, outputs: Mapping[int, Array]
+    ) -> Iterator[tuple[Int[np.ndarray, "s"], int, Float[np.ndarray, "s H m"]]]:
         """Yields edges, a layer, and their loadings on its heads by query position."""
-        top = int(self.asked.layer.max())
-        asked = {
-            found.layer: _outputs(self.cut.layers[found.layer], found.middle)
-            for found in descend(self.cut, self.asked, parallel=self.parallel)
-            if found.middle is not None and found.layer <= top
-        }
         rows = np.unique(self.source)
         for start in range(0, len(rows), self.size):
             block = rows[start : start + self.size]
             some = np.flatnonzero(np.isin(self.source, block))
             ends = np.searchsorted(block, self.source[some]), self.at[some]
             written = writers(self.engine, block, self.size)
-            last = min(top, len(self.cut.layers) - 1)
-            for layer, x in ascend(self.cut, written, last, parallel=self.parallel):
-                found = np.asarray(_product(_mixed(self.cut.layers[layer], x), asked[layer]))
+            for layer, x in ascend(self.cut, written, max(outputs), parallel=self.parallel):
+                found = np.asarray(_product(_mixed(self.cut.layers[layer], x), outputs[layer]))
                 yield some, layer, found[ends]
 
 

@@ -94,7 +94,7 @@ def writers(engine: Engine, rows: Int[np.ndarray, "S"], size: int) -> Writers:
 
 
 def descend(cut: Cut, targets: Readers, *, parallel: bool, heads: bool = True) -> Iterator[Cotangents]:
-    """Yields what targets read at every layer, the last first, then at the embeddings.
+    """Yields what targets read at every layer that one reads at or sees, the last first, then the embeddings.
 
     Args:
         cut: the operator's arrays for m positions, all of the targets' among them.
@@ -110,8 +110,8 @@ def descend(cut: Cut, targets: Readers, *, parallel: bool, heads: bool = True) -
         here: Array = placed(reads * jnp.asarray(targets.layer == layer)[:, None], position, m=m)
         return here
 
-    g = own(count)
-    for at in reversed(range(count)):
+    g, top = own(count), int(targets.layer.max())
+    for at in reversed(range(min(top + 1, count))):
         layer = cut.layers[at]
         above = g
         if layer.stream:  # nothing passes beside features that are the stream; they read what passes to it
@@ -128,7 +128,7 @@ def descend(cut: Cut, targets: Readers, *, parallel: bool, heads: bool = True) -
 def ascend(
     cut: Cut, sources: Writers, top: int, *, parallel: bool
 ) -> Iterator[tuple[int, Float[Array, "m S d"]]]:
-    """Yields what sources have become in the stream that enters each layer, the first layer first.
+    """Yields what sources have become in the stream that enters each layer, once one of them has written.
 
     Args:
         cut: the operator's arrays for m positions; what is written later is left out.
@@ -137,14 +137,17 @@ def ascend(
         parallel: attention stands beside the MLP.
     """
     m, width = cut.inputs.shape[1:]
+    first = int(sources.layer.min(initial=top))
     x = jnp.zeros((m, sources.count, width), sources.vector.dtype)
-    for at in range(-1, top):
-        if at >= 0:
+    for at in range(first, top):
+        if at > first:
             layer = cut.layers[at]
             x = jnp.zeros_like(x) if layer.stream else _lift(layer, x, parallel=parallel)
         here = np.flatnonzero((sources.layer == at) & (sources.position < m))
         if len(here):
-            x = x.at[sources.position[here], sources.source[here]].add(sources.vector[here])
+            added = np.zeros(x.shape, x.dtype)  # in NumPy, else compiled for every number of entries
+            np.add.at(added, (sources.position[here], sources.source[here]), sources.vector[here])
+            x = x + added
         yield at + 1, x
 
 
