@@ -266,6 +266,7 @@ def _terms_of(terms: Terms, keep: np.ndarray, row: np.ndarray) -> Terms:
 def traces(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Trace:
     """A small valid trace: any parts left out, any gates, serial or parallel, cross-layer or not."""
     groups, layers = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    without = draw(st.sets(st.sampled_from(OPTIONAL)))
     settings = {
         "n": draw(st.integers(1, 3)),
         "d": draw(st.integers(2, 6)),
@@ -280,7 +281,8 @@ def traces(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Trace:
         "feature_target": draw(st.booleans()),
         "passing": tuple(sorted(draw(st.sets(st.integers(0, layers - 1))))),
         "stream": tuple(sorted(draw(st.sets(st.integers(0, layers - 1))))),
-        "without": draw(st.sets(st.sampled_from(OPTIONAL))),
+        "without": without,
+        "scores": draw(st.booleans()) and "attention" not in without,
         "dtype": dtype or draw(st.sampled_from([np.float32, np.float64])),
     }
     seed = draw(st.integers(0, 2**16))
