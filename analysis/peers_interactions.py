@@ -267,12 +267,15 @@ def outputs(work: Path, peers: Sequence[Peer], study: Study) -> list[Row]:
 def attention(work: Path, study: Study) -> list[Row]:
     """Contest 4: the largest products of many query and key features."""
     dice = np.random.default_rng(0)
-    shape = (4000, 64)
     found = []
     for spread in (0.5, 1.0):
-        sides = [dice.normal(size=shape) * np.exp(spread * dice.normal(size=(4000, 1))) for _ in range(2)]
+        sides = [
+            dice.normal(size=(4000, 64)) * np.exp(spread * dice.normal(size=(4000, 1))) for _ in range(2)
+        ]
         name = f"log-normal norms, σ = {spread:g}"
-        found.append({"name": name, "shape": shape} | ours.top(sides[0], sides[1], 100, 3 * study.repeats))
+        found.append(
+            {"name": name, "shape": (4000, 4000)} | ours.top(sides[0], sides[1], 100, 3 * study.repeats)
+        )
     if study.repeats > 1:
         for name, u, w in head_vectors(work):
             found.append({"name": name, "shape": (len(u), len(w))} | ours.top(u, w, 100, 3 * study.repeats))

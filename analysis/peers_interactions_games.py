@@ -45,7 +45,10 @@ class Gate:
 
 
 def gate(seed: int, players: int, kind: GateName) -> Gate:
-    """Gives a gate with heavy-tailed signed contributions whose kink lies among its usual coalitions."""
+    """Gives a gate with heavy-tailed signed contributions whose kink lies among its usual coalitions.
+
+    The kink is midway between two sums that occur: coalitions exactly at a step would be decided by rounding.
+    """
     dice = np.random.default_rng([seed, players, kind == "jumprelu"])
     whole = np.rint(4 * dice.standard_t(3, players)).astype(int)
     whole = np.where(whole == 0, 1, whole)
@@ -53,7 +56,8 @@ def gate(seed: int, players: int, kind: GateName) -> Gate:
         whole = -whole
     spread = STEP * float((whole**2).sum() ** 0.5)
     threshold = 0.3 * spread if kind == "jumprelu" else 0.0
-    b = threshold - STEP * whole.sum() / 2 + 0.25 * spread * dice.standard_normal()
+    b = -STEP * whole.sum() / 2 + 0.25 * spread * dice.standard_normal()
+    b = threshold + STEP * (np.floor(b / STEP) + 0.5)
     return Gate(kind, f"{kind}-{players}-{seed}", whole, float(b), threshold)
 
 
