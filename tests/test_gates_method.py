@@ -36,7 +36,7 @@ def game_of(graph: Graph, target: str) -> tuple[str, list[str], np.ndarray, floa
 @pytest.mark.parametrize("index", ["SII", "FSII", "Co-Moebius"])
 def test_hyperedges_are_what_enumeration_says(index: str) -> None:
     graph = random_graph(3, gates=(*KINKED, "silu"), features=4, layers=3, rest=True)
-    settings = Gates(order=3, index=index, top=None, threshold=0, candidates=99)
+    settings = Gates(order=3, index=index, top=None, threshold=0, candidates=3)
     found = interact(graph, [settings]).hyperedges
     seen = 0
     for target in graph.nodes.filter(pl.col("kind") == "feature")["node"]:
