@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from circuits.planted.design import Design, Head, Lines, Unit
 from circuits.prompt import Prompt
-from circuits.schema import feature_name
+from circuits.schema import feature_name, parse_feature
 from circuits.trace import Attention, Features, Mlp, Scores, Targets, Terms, Trace
 
 SPARE = 4
@@ -87,10 +87,15 @@ def _sorted(design: Design, nodes: Mapping[str, str]) -> list[Unit]:
     """Gives the units by layer, position and number."""
 
     def place(unit: Unit) -> tuple[int, int, int]:
-        number = int(nodes[unit.name].split("/")[1].split("@")[0])
-        return unit.layer, unit.position, number
+        return unit.layer, unit.position, _number(nodes[unit.name])
 
     return sorted(design.units, key=place)
+
+
+def _number(node: str) -> int:
+    place = parse_feature(node)
+    assert place is not None
+    return place[1]
 
 
 def _directions(design: Design, rng: np.random.Generator) -> dict[str, Float[np.ndarray, "d"]]:
@@ -129,11 +134,10 @@ def _terms(
 def _features(units: list[Unit], names: list[str]) -> Features:
     """Gives the rows of features, not yet run."""
     gates = tuple(sorted({unit.gate for unit in units}))
-    number = [int(name.split("/")[1].split("@")[0]) for name in names]
     return Features(
         layer=np.array([unit.layer for unit in units], np.int32),
         position=np.array([unit.position for unit in units], np.int32),
-        id=np.array(number, np.int32),
+        id=np.array([_number(name) for name in names], np.int32),
         activation=np.zeros(len(units)),
         pre_activation=np.zeros(len(units)),
         bias=np.array([unit.bias for unit in units]),
