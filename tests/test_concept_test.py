@@ -15,6 +15,7 @@ from strategies import random_graph
 from circuits.engine.concepts.backgrounds import Backgrounds
 from circuits.engine.concepts.decide import UNDECIDED, decide, interval, moebius
 from circuits.engine.concepts.measure import concept_test
+from circuits.engine.concepts.store import hyperedges
 from circuits.engine.concepts.tables import truth_tables
 from circuits.engine.interact import merged
 from circuits.errors import NotFound, UsageError
@@ -252,6 +253,17 @@ def test_paraphrases_are_each_one_observation() -> None:
     assert (test.decision.low, test.decision.high) == pytest.approx(interval(np.array(alone)))
     assert (test.graphs, test.decision.gate) == (5, "and")
     assert "5 graphs" in str(test)
+
+
+def test_without_a_node_that_is_free_the_numbers_are_exact() -> None:
+    graph = gate_graph("or")
+    rest = ",".join(f"tok@{place}" for place in range(1, 7))
+    test = concept_test(graph, "a=tok@0", f"b={rest}")
+    assert (test.free, test.evaluations) == (0, 4 * 4)
+    assert test.decision.low == test.decision.high == test.interaction_here
+    assert "Exact: every other node" in str(test)
+    assert "interval" not in str(test)
+    assert hyperedges(test)["estimated"].to_list() == [False] * len(hyperedges(test))
 
 
 def test_what_stops_what_is_told() -> None:

@@ -1,7 +1,7 @@
 """Nodes grouped without being told how: by what they stand for and where.
 
-One group for every tested label at every position (``cities in states at " Dallas"``), and one for the
-token and all features without a tested label at a position (``" Dallas"``). Provisional labels, which
+One group for every tested label at every position (``cities in states at Dallas``), and one for the
+token and all features without a tested label at a position (``Dallas``). Provisional labels, which
 list the tokens a feature promotes, are nearly all different, so they do not group. The groups with the
 largest summed influence are kept; influence summed over nodes of one chain counts what flows through
 twice, so it ranks groups and measures nothing.
@@ -9,7 +9,6 @@ twice, so it ranks groups and measures nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -73,8 +72,8 @@ def _most(text: str) -> int:
 def _name(words: tuple[str, ...], pos: int | None, means: str | None) -> str:
     if pos is None:
         return means or "everywhere"
+    bare = [word.strip() for word in words]
     place = f"position {pos}"
-    if pos < len(words):
-        place = json.dumps(words[pos], ensure_ascii=False)
-        place += f"@{pos}" if words.count(words[pos]) > 1 else ""
+    if pos < len(bare) and bare[pos]:
+        place = bare[pos] + (f"@{pos}" if bare.count(bare[pos]) > 1 else "")
     return f"{means} at {place}" if means else place

@@ -43,6 +43,7 @@ class ConceptTest:
         span: the output's range over all coalitions evaluated.
         backgrounds: how the rest was drawn.
         graphs: how many graphs (paraphrases) were tested.
+        free: nodes that backgrounds differ in; where there are none, all numbers are exact.
         evaluations: coalitions evaluated.
         gates: what of the interaction arises at which gate: gate, share, and its 95% interval, the
             largest first; they add up to it. Of the first graph alone.
@@ -58,6 +59,7 @@ class ConceptTest:
     span: float
     backgrounds: Backgrounds
     graphs: int
+    free: int
     evaluations: int
     gates: pl.DataFrame
     scores: pl.DataFrame
@@ -132,6 +134,7 @@ def concept_test(
         span=span,
         backgrounds=how,
         graphs=len(tests),
+        free=sum(test.free for test in tests),
         evaluations=sum(test.evaluations for test in tests),
         gates=first.gates,
         scores=first.scores,
@@ -147,6 +150,7 @@ class _Tables:
     tables: Float[np.ndarray, "R S"]
     here: Float[np.ndarray, "S"]
     span: float
+    free: int
     evaluations: int
     gates: pl.DataFrame
     scores: pl.DataFrame
@@ -159,7 +163,7 @@ class _Tables:
             raise UsageError("No target: the graph names none, so name the node whose value you ask for.")
         aim = graph.targets[0] if target is None else target
         found = concepts(graph, given, targets=[aim])
-        worth, drawn = _game(graph, found, aim, how)
+        worth, drawn, free = _game(graph, found, aim, how)
         edges = np.array([[True], [False]]).repeat(drawn.shape[1], axis=1)  # everything, nothing
         groups = [np.array([at]) for at in range(len(found))]
         masks = coalitions(groups, np.concatenate([drawn, edges]))
@@ -173,6 +177,7 @@ class _Tables:
             tables=tables[:-2],
             here=tables[-2],
             span=max(float(np.ptp(tables)), STILL * made_of),
+            free=free,
             evaluations=len(masks),
             gates=gate_shares(worth, masks[:inner], seen[:inner], len(drawn)),
             scores=scores_between(graph, found),
@@ -181,8 +186,10 @@ class _Tables:
 
 def _game(
     graph: Graph, found: Sequence[Concept], target: str, how: Backgrounds
-) -> tuple[GraphWorth, Bool[np.ndarray, "R n"]]:
-    """Gives the game and its backgrounds: concepts, free nodes, and all that is held, as the last player.
+) -> tuple[GraphWorth, Bool[np.ndarray, "R n"], int]:
+    """Gives the game, its backgrounds, and how many nodes these differ in.
+
+    Players are the concepts, the free nodes, and all that is held, as the last player.
 
     Held is what the concepts lead to and what leads to them; it is off where nothing is on, never else.
     """
@@ -196,7 +203,8 @@ def _game(
     last = [Concept(HELD, tuple(names.filter(pl.Series(held))))] if held.any() else []
     drawn = how.draw(len(found), len(found) + len(free) + len(last))
     drawn[:, len(found) + len(free) :] = True
-    return GraphWorth(graph, [*found, *free, *last], target), drawn
+    drawn = drawn if free else drawn[:2]  # all are the same one
+    return GraphWorth(graph, [*found, *free, *last], target), drawn, len(free)
 
 
 def _reached(graph: Graph, rows: Int[np.ndarray, "k"], *, upwards: bool = False) -> Bool[np.ndarray, "N"]:

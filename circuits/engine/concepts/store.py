@@ -61,8 +61,8 @@ def hyperedges(test: ConceptTest) -> pl.DataFrame:
             "via": [None, *gates["gate"]],
             "gate": "additive" if one.gate == NONE else one.gate,
             "channel": "output",
-            "engine": f"concept test R={test.backgrounds.count}",
-            "estimated": True,
+            "engine": f"concept test R={test.backgrounds.count}" if test.free else "concept test, exact",
+            "estimated": bool(test.free) or test.graphs > 1,
             "evaluations": test.evaluations,
         }
     )
@@ -95,6 +95,7 @@ def record(test: ConceptTest) -> dict[str, Any]:
             "seed": test.backgrounds.seed,
         },
         "graphs": test.graphs,
+        "free": test.free,
         "evaluations": test.evaluations,
         "gates": test.gates.to_dicts(),
         "scores": test.scores.to_dicts(),

@@ -30,7 +30,8 @@ def told(test: ConceptTest) -> str:
     """Gives the result in sentences: the gate, the numbers behind it, how it holds on the prompt itself."""
     one = test.decision
     alone = ", ".join(f"{name} {value:+.3g}" for name, value in zip(test.names, test.alone, strict=True))
-    beyond = f"{one.interaction:+.3g} (95% interval {one.low:+.3g} to {one.high:+.3g})"
+    sure = f" (95% interval {one.low:+.3g} to {one.high:+.3g})" if one.low < one.high else ""
+    beyond = f"{one.interaction:+.3g}{sure}"
     lines = [
         f"{', '.join(test.names[:-1])} and {test.names[-1]} on {test.target}: {_verdict(test)}.",
         f"  Alone: {alone}. Together: {one.together:+.3g}. Beyond the sum of each alone: {beyond}.",
@@ -39,13 +40,10 @@ def told(test: ConceptTest) -> str:
         meant = " (1 AND, 0 a sum, −1 OR)" if len(test.names) == 2 else ""
         lines.append(f"  Interaction / joint effect: {one.and_ness:.2f}{meant}.{_scale(test)}")
     here, gate = f"{test.interaction_here:+.3g}", test.gate_here.upper()
-    lines.append(f"  With everything else on: beyond the sum of each alone {here} ({gate}).")
+    if test.free:
+        lines.append(f"  With everything else on: beyond the sum of each alone {here} ({gate}).")
     lines += _through(test)
-    over = f"{test.graphs} graphs of " if test.graphs > 1 else ""
-    lines.append(
-        f"  Over {over}{test.backgrounds.count} random backgrounds ({test.backgrounds.index},"
-        f" {test.evaluations:,} coalitions); the output ranges over {test.span:.3g}."
-    )
+    lines.append(f"  {_over(test)}; the output ranges over {test.span:.3g}.")
     return "\n".join(lines)
 
 
@@ -61,6 +59,15 @@ def _through(test: ConceptTest) -> list[str]:
         met = [f"{score} {weight:+.3g}" for score, weight, _ in test.scores.head(SHOWN).iter_rows()]
         lines.append(f"  In attention they meet in {', '.join(met)}.")
     return lines
+
+
+def _over(test: ConceptTest) -> str:
+    """Gives what was averaged over."""
+    if not test.free and test.graphs == 1:
+        return "Exact: every other node leads to a concept or follows from one, so there is one background"
+    over = f"{test.graphs} graphs of " if test.graphs > 1 else ""
+    drawn = f"{test.backgrounds.count} random backgrounds" if test.free else "one background"
+    return f"Over {over}{drawn} ({test.backgrounds.index}, {test.evaluations:,} coalitions)"
 
 
 def _verdict(test: ConceptTest) -> str:
