@@ -9,7 +9,9 @@ import pytest
 from literal import gate
 from literal_gates import all_of_order
 
+from circuits.engine.enumeration import all_coalitions, interactions
 from circuits.engine.gates.columns import Nodes
+from circuits.engine.gates.found import Wanted
 from circuits.engine.gates.games import GateGames
 from circuits.engine.gates.lattice import lattice
 from circuits.engine.gates.product_columns import (
@@ -18,6 +20,7 @@ from circuits.engine.gates.product_columns import (
     product_sets,
     strongest_products,
 )
+from circuits.engine.gates.product_units import moving
 from circuits.engine.gates.products import ProductGames, held_pairs, strongest_held
 from circuits.engine.indices import INDICES
 
@@ -110,3 +113,21 @@ def test_truth_tables_of_a_product(held: bool) -> None:
         rest = sum(1 << i for i in range(6) if i not in members)
         assert on[s] == pytest.approx(table[inside | rest])
         assert off[s] == pytest.approx(table[inside])
+
+
+@pytest.mark.parametrize("act", ["silu", "gelu_tanh"])
+def test_the_stated_error_of_a_moving_gate_holds(act: str) -> None:
+    """Just so many players that the columns are used, and just so few that they can be enumerated."""
+    n = 17
+    rng = np.random.default_rng(4)
+    g, u = rng.laplace(size=(2, n))
+    games = ProductGames(GateGames.of(act, [g], [0.2 - g.sum() / 2]), u[None], np.array([-0.3]))
+    masks = all_coalitions(n)
+    worth = games.worth(games.gate.bias[:, None] + masks @ g, games.value_bias[:, None] + masks @ u)[0]
+    found = moving(games.padded(32), Wanted("SII", order=3, top=12))[0]
+    for order, kept in found.items():
+        exact = interactions(worth, "SII", order)
+        wanted = np.array([exact[members] for members in kept.members.tolist()])
+        assert len(wanted) == 12
+        assert (np.abs(kept.value - wanted) <= kept.error).all()
+        assert 0 < kept.error < 0.02 * np.abs(wanted).max()
