@@ -6,6 +6,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -275,6 +276,11 @@ def test_players_of_a_runner_are_columns_of_its_masks() -> None:
     for player, rows in enumerate(groups):
         wide[:, rows] = masks[:, [player]]
     assert np.allclose(Runner(graph, players=groups, batch=16)(masks), Runner(graph)(wide), atol=1e-5)
+    read = set(graph.edges.cast({"target": str}).filter(target=graph.targets[0])["source"])
+    features = graph.nodes.filter(pl.col("expanded"), kind="feature")["node"]
+    last = max(graph.row(name) for name in features if name in read)
+    runner = Runner(graph, targets=graph.targets[:1], players=[[last]])
+    assert runner.gates.tolist() == [last]  # nobody moves the others
     with pytest.raises(UsageError, match="in player 0 and in player 1"):
         Runner(graph, players=[[3], [3]])
 

@@ -77,8 +77,9 @@ class Runner:
 
     Features are evaluated level by level (the longest path of features below each), a dense block a
     level over all that comes before: memory is about half the square of the number of features on
-    some path to a target, in the precision of the graph's edges. Features on no such path are not
-    evaluated. float64 graphs run in float64 whatever JAX's global setting, which stays as it is.
+    some path to a target, in the precision of the graph's edges. Features on no such path, or that no
+    player moves, are not evaluated. float64 graphs run in float64 whatever JAX's global setting, which
+    stays as it is.
 
     Args:
         graph: any graph.
@@ -293,7 +294,7 @@ def _plan(
     """Orders what the targets depend on into levels and lays their weights out as dense blocks."""
     live = of_kind(graph, "feature") & graph.nodes["expanded"].to_numpy()
     effects = _effects(graph, live, dtype)
-    needed = _upstream(effects, targets)
+    needed = _upstream(effects, targets) & _downstream(effects, owner >= 0)
     depth = _depth(effects, live & needed)
     constants = np.flatnonzero(needed & ~live & (owner >= 0))
     inputs, column = np.unique(owner[constants], return_inverse=True)
@@ -343,6 +344,14 @@ def _upstream(effects: sp.csr_array, targets: Int[np.ndarray, "T"]) -> Bool[np.n
         if asked[row] or needed[row]:
             needed[effects.indices[effects.indptr[row] : effects.indptr[row + 1]]] = True
     return needed
+
+
+def _downstream(effects: sp.csr_array, asked: Bool[np.ndarray, "N"]) -> Bool[np.ndarray, "N"]:
+    """Gives the nodes asked about and those that some path leads to from them: no other ever moves."""
+    moves = asked.copy()
+    for row in np.flatnonzero(~asked):
+        moves[row] = moves[effects.indices[effects.indptr[row] : effects.indptr[row + 1]]].any()
+    return moves
 
 
 def _depth(effects: sp.csr_array, features: Bool[np.ndarray, "N"]) -> Int[np.ndarray, "N"]:
