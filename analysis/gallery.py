@@ -26,6 +26,17 @@ PROMPTS = {
         " John",
     ],
 }
+COMBINATIONS = {
+    "dallas": [
+        ["--players", "words", "--order", "3"],
+        ["--concept", "city=token:Dallas", "--concept", 'ask=token:" capital"'],
+    ],
+    "france": [["--order", "3"]],
+    "ioi": [[]],
+}
+"""What `circuits interact` is asked for, one command after another."""
+FIGURES = {"dallas": ("upset", "matrix", "orders")}
+"""Pictures besides the network."""
 
 
 def main() -> None:
@@ -35,8 +46,13 @@ def main() -> None:
         for name, prompt in PROMPTS.items():
             run = f"run/{name}"
             circuits(here, "attribute", *prompt, "-o", run)
+            for asked in COMBINATIONS.get(name, []):
+                circuits(here, "interact", run, *asked)
             (REPORTS / f"{name}.txt").write_text(circuits(here, "why", run))
             circuits(here, "plot", run, "-o", str(REPORTS / f"{name}.svg"), "--overwrite")
+            for kind in FIGURES.get(name, ()):
+                file = str(REPORTS / f"{name}_{kind}.svg")
+                circuits(here, "plot", run, "--kind", kind, "-o", file, "--overwrite")
             circuits(here, "report", run, "-o", str(REPORTS / f"{name}.html"), "--overwrite")
 
 
