@@ -29,7 +29,7 @@ PROMPTS = {
 COMBINATIONS = {
     "dallas": [
         ["--players", "words", "--order", "3"],
-        ["--concept", "city=token:Dallas", "--concept", 'ask=token:" capital"'],
+        ["--channel", "output", "--concept", "city=token:Dallas", "--concept", 'ask=token:" capital"'],
     ],
     "france": [["--order", "3"]],
     "ioi": [[]],
