@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from circuits.cli.console import commands, duration, facts, heading, stack
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from circuits.cli.combine import Combined
+    from circuits.engine.concepts.measure import ConceptTest
     from circuits.graph.graph import Graph
 
 SHOWN: Final = 5
@@ -39,11 +42,10 @@ def summary(graph: Graph, path: Path, found: Combined) -> Group:
         (f"circuits plot {where} --kind upset -o {name}.svg", "combinations as a picture"),
         (f"circuits report {where} -o {name}.html", "a page to send on"),
     ]
-    tested = [Text(str(test)) for test in found.tests]
     counts = _counts(graph, found)
     return stack(
         heading(f"{path} holds {count:,} combinations."),
-        *tested,
+        *map(_told, found.tests),
         *(_listed(graph, channel, table) for channel, table in strongest(graph).items()),
         Group(heading("How they were found"), facts(counts)) if counts else None,
         Group(heading("Next"), commands(following)),
@@ -84,22 +86,26 @@ def _listed(graph: Graph, channel: str, table: pl.DataFrame) -> Group | None:
     def words(name: str) -> str:
         return naming.brief(name) if name in graph.index else name
 
-    rows = []
+    rows = Table.grid(padding=(0, 2), pad_edge=False)
+    for justify in ("right", "right", "left", "left"):
+        rows.add_column(justify=justify, no_wrap=justify == "right", overflow="fold")
     for row in table.iter_rows(named=True):
         joined = " × ".join(words(member) for member in row["members"])
         through = f" through {words(row['via'])}" if row["via"] else ""
-        sure = f"{through}  {signed(row['low'])} to {signed(row['high'])}" if row["estimated"] else through
-        kind, what = (row["gate"] or "").upper(), f"{joined} → {words(row['target'])}{sure}"
-        rows.append((percent(row["share"]), signed(row["weight"]), kind, what))
-    wide = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [
-        Text(f"  {share.rjust(wide[0])}  {w.rjust(wide[1])}  {kind.ljust(wide[2])}  {what}")
-        for share, w, kind, what in rows
-    ]
+        sure = f"  {signed(row['low'])} to {signed(row['high'])}" if row["estimated"] else ""
+        what = f"{joined} → {words(row['target'])}{through}{sure}"
+        cells = (percent(row["share"]), signed(row["weight"]), (row["gate"] or "").upper(), what)
+        rows.add_row(*map(Text, (f"  {cells[0]}", *cells[1:])))
     title = Text.assemble(
         heading(f"Strongest {WHERE[channel]}"), (", by their share of what moves the targets", "dim")
     )
-    return Group(title, *lines)
+    return Group(title, rows)
+
+
+def _told(test: ConceptTest) -> Group:
+    """Gives a test in lines that hang together: the verdict, and below it what it rests on."""
+    first, *more = str(test).splitlines()
+    return Group(heading(first), *(Padding(Text(line.strip()), (0, 0, 0, 2)) for line in more))
 
 
 def _counts(graph: Graph, found: Combined) -> list[tuple[str, str, str]]:
