@@ -124,7 +124,8 @@ def test_the_features_of_most_influence_play_unless_others_are_named() -> None:
     graph = random_graph(1, layers=3, features=12, density=0.5)
     found = interact(graph, [Coalitions(top=None)])
     features = set(graph.nodes.filter(kind="feature")["node"])
-    players = found.meta["interactions"]["output"]["units"].popitem()[1]["players"]
+    told = found.meta["interactions"]["output"]["units"].popitem()[1]
+    players = told["players"]
     assert len(players) == 16
     assert set(players) <= features
     table = found.hyperedges
@@ -134,6 +135,7 @@ def test_the_features_of_most_influence_play_unless_others_are_named() -> None:
     values = run(graph, off=players, targets=[graph.targets[0]])[0, 0]
     shapley = table.filter(order=1)["weight"].sum()
     assert shapley == pytest.approx(run(graph)[0, 0] - values, abs=1e-9)
+    assert (told["empty"], told["full"]) == pytest.approx((values, run(graph)[0, 0]))
     assert table["evaluations"].unique().to_list() == [2**16]
 
 

@@ -107,6 +107,7 @@ class Coalitions:
         frame = pl.concat([part for part in parts if len(part)])
         frame = frame.with_columns(target=pl.lit(target), evaluations=pl.lit(game.evaluations, pl.Int64))
         meta: dict[str, Any] = {"players": list(worth.players), "target": target, **table.diagnostics}
+        meta |= {"empty": table.empty, "full": table.full}
         if table.exact:
             meta["unexplained"] = _left(via, chosen)
         return Found(frame, {**meta, "evaluations": game.evaluations})
