@@ -47,8 +47,8 @@ def main() -> None:
     REPORTS.mkdir(exist_ok=True)
     file = REPORTS / "fidelity.json"
     if not options.redraw:
-        file.write_text(json.dumps(measured(quick=options.quick), indent=1) + "\n")
-    results = json.loads(file.read_text())
+        file.write_text(packed(measured(quick=options.quick)))
+    results = unpacked(file.read_text())
     text = page(results)
     (REPORTS / "fidelity.md").write_text(text)
     figure(results).savefig(REPORTS / "fidelity.svg", metadata={"Date": None})
@@ -76,6 +76,25 @@ def measured(*, quick: bool) -> Row:
         "rows": rows,
         "cpu seconds": round(time.process_time() - start),
     }
+
+
+def packed(results: Row) -> str:
+    """Gives the record as JSON, one answer a line, the names of its numbers said once."""
+    rows = results["rows"]
+    lines = ",\n".join(json.dumps([_short(value) for value in row.values()]) for row in rows)
+    head = json.dumps({**results, "rows": None, "columns": list(rows[0])}, indent=1)
+    return head.replace('"rows": null', f'"rows": [\n{lines}\n]') + "\n"
+
+
+def unpacked(text: str) -> Row:
+    """Gives the record of a text that `packed` gave."""
+    results: Row = json.loads(text)
+    columns = results.pop("columns")
+    return {**results, "rows": [dict(zip(columns, row, strict=True)) for row in results["rows"]]}
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def asked(name: str, seed: int, distractors: int, noise: float) -> list[Row]:
