@@ -89,8 +89,10 @@ EXPLAINED: Final = """\
   truth. Claimed is what is at least a tenth of what the output is made of, or a twentieth of a gate's
   inputs. With noise the true value is the definition's on that very network, all coalitions asked; sets
   that act together only because of the noise count as false.
+  These thresholds and the noise levels were settled after looking at first results; all methods share them.
 - *order*: share of models whose largest order of interaction is right. *gate*: share whose gate is named
-  right; where what else is on decides the gate, *undecided* is the right name.
+  right; where what else is on decides the gate, *undecided* is the right name. An effect below a tenth of the
+  output's scale is no gate, for every method.
 - *false interactions*: claims towards the output, per model, where concepts only add or do nothing.
 
 Methods that know sums only claim no interaction, order 1 and an additive gate; they are right where that is

@@ -26,7 +26,7 @@ PROMPTS = {
         " John",
     ],
 }
-COMBINATIONS = {
+COMBINATIONS: dict[str, list[list[str]]] = {
     "dallas": [
         ["--players", "words", "--order", "3"],
         ["--channel", "output", "--concept", "city=token:Dallas", "--concept", 'ask=token:" capital"'],

@@ -143,7 +143,7 @@ def test_progress_ends_at_the_number_of_rows() -> None:
 def test_refuses_a_device_that_is_not_there_and_settings_out_of_range() -> None:
     with pytest.raises(UsageError, match="no 'gpu' device"):
         attribute(random_trace(1), compute=Compute(device="gpu"))
-    with pytest.raises(UsageError, match="2 methods"):
+    with pytest.raises(UsageError, match="2 of the methods are Edges"):
         attribute(random_trace(1), (ALL, ALL))
     with pytest.raises(UsageError, match=r"Tolerance 1\.5"):
         Edges(tolerance=1.5)
