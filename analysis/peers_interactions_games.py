@@ -218,8 +218,8 @@ def head_vectors(work: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
     trace = load_trace(place)
     engine, last, found = Engine(trace), trace.n_positions - 1, []
     for layer, head in HEADS:
-        ends = End(layer, "query", head, last), End(layer, "key", key_group(trace, head), last - 1)
+        ends = End(layer, "query", head, last), End(layer, "key", key_group(trace, head), last)
         made = contributions(engine, ends)
-        u, w = (made[end][np.abs(made[end]).max(1) > 0] for end in ends)
+        u, w = (made[end][np.abs(made[end]).max(1) > 0].astype(np.float64) for end in ends)
         found.append((f"SmolLM2 head {layer}.{head}", u, w))
     return found
