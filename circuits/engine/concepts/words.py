@@ -52,7 +52,10 @@ def _through(test: ConceptTest) -> list[str]:
     lines, whole = [], test.decision.interaction
     if test.graphs == 1 and test.decision.gate not in (NONE, "additive") and len(test.gates) and whole:
         top = [(gate, share) for gate, share, *_ in test.gates.head(SHOWN).iter_rows()]
-        listed = ", ".join(f"{gate} {share:+.3g} ({share / whole:.0%})" for gate, share in top)
+        # shares that cancel are no percentages of what is left
+        cancel = abs(whole) < 0.1 * float(test.gates["share"].abs().sum())
+        part = {gate: "" if cancel else f" ({share / whole:.0%})" for gate, share in top}
+        listed = ", ".join(f"{gate} {share:+.3g}{part[gate]}" for gate, share in top)
         rest = len(test.gates) - len(top)
         lines.append(f"  It arises at {listed}{f' and {rest} more gates' if rest else ''}.")
     if len(test.scores):
