@@ -128,7 +128,7 @@ def _kind(subject: Subject, row: Mapping[str, Any]) -> str:
     said = str((_PAIRS if row["order"] == 2 else _MORE).get(row["kind"], row["kind"]))
     if row["kind"] not in ("and", "or") or _pure(row):
         return said
-    return "nearest to " + said.replace(",", ", where", 1)
+    return f"nearest to {said.partition(',')[0]}"
 
 
 def _pure(row: Mapping[str, Any]) -> bool:
