@@ -76,6 +76,14 @@ def test_the_gates_an_interaction_runs_through_are_those_that_make_it() -> None:
     assert whole["tok@0", "tok@1"]["effect"] == pytest.approx(3 + 1.5 - 4)
 
 
+def test_a_gate_whose_kink_lies_within_reach_is_foreseen() -> None:
+    """Tokens 0 and 1 are never on together here: their AND has not bent yet, but may."""
+    worth = GraphWorth(TWO_GATES, ["tok@0", "tok@1", "tok@2"])
+    masks = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1, 1]], bool)
+    bent = curves(worth, masks, worth.observe(masks)[1], np.full(6, 1 / 6))
+    assert {worth.gates.names[k] for k in bent.gates} >= {"0/0@0", "0/1@0"}
+
+
 @pytest.mark.parametrize("blind", [False, True])
 def test_shares_are_found_from_few_coalitions_too(blind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve tokens, of which the gates read three: shares lie in their intervals, the budget is kept."""
