@@ -16,6 +16,7 @@ NAMES = {
     "ours": "circuits",
 }
 OURS = ("with its gates", "black box")
+FLOOR = 1e-3  # errors are drawn no lower
 COLOURS = {"old": "#E69F00", "new": "#56B4E9", "ours": "#0072B2"}  # of Okabe and Ito's
 
 
@@ -100,10 +101,11 @@ def _outputs(results: Row) -> list[str]:
     rows = results["outputs"]
     games, budgets = list(dict.fromkeys(r["game"] for r in rows)), sorted({r["budget"] for r in rows})
     seeds = len({r["seed"] for r in rows})
+    drawn = "one seed" if seeds == 1 else f"{seeds} seeds"
     lines = [
         "## 3. All pairs of an output",
         "",
-        f"{len(games)} games ({', '.join(games)}), {seeds} seeds each: networks of (Jump)ReLU gates over",
+        f"{len(games)} games ({', '.join(games)}), {drawn} each: networks of (Jump)ReLU gates over",
         "tokens, and the most influential nodes of graphs of the bundled model; the worth is the logit.",
         "Truth: all coalitions. Error: L2 over all pairs of SII, relative, the median over games and seeds.",
         "Peers and our *black box* see worths only: these are the lines to compare. *With its gates* also",
@@ -194,15 +196,17 @@ def draw(results: Row, path: Path) -> None:
         if len({r["game"] for r in own}) < len({r["game"] for r in rows}):
             continue
         errors = [statistics.median(r["error"] for r in own if r["budget"] == b) for b in budgets]
+        errors = [max(error, FLOOR) for error in errors]
+        label = f"circuits, {estimator}" if peer == "ours" else estimator
         style = {"linewidth": 2.5} if peer == "ours" else {"linewidth": 1, "alpha": 0.8}
         dash = "--" if estimator == "black box" else "-"
         left.plot(budgets, errors, dash, marker="o", markersize=4, color=COLOURS[peer], **style)
         left.annotate(
-            estimator, (budgets[-1], errors[-1]), (5, 0), textcoords="offset points", fontsize=6, va="center"
+            label, (budgets[-1], errors[-1]), (5, 0), textcoords="offset points", fontsize=6, va="center"
         )
     left.set(xscale="log", yscale="log", xlabel="evaluations", xlim=(budgets[0] * 0.9, budgets[-1] * 5))
     left.set_xticks(budgets, [f"{b:,}" for b in budgets])
-    left.set_title("outputs: error of all pairs", fontsize=9)
+    left.set_title(f"outputs: error of all pairs, {FLOOR:g} where it is less", fontsize=9)
     for peer, name in {"ours": "circuits", **_names(results)}.items():
         found = [r for r in results["gates"]["rows"] if r["peer"] == peer and "error" in r]
         at = [r["seconds"] for r in found], [r["error"] for r in found]
