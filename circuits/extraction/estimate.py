@@ -99,9 +99,12 @@ def estimate(
     first, some = dictionary.layers[0], model.anatomy.embedding.new_ones(2, d)
     skip = L * d * d if dictionary.skip(first) is not None else 0
     unique = min(features, L * dictionary.n_features)
-    terms = len(dictionary.write_terms(first, some)) + len(dictionary.read_terms(first, some))
+    reads = len(dictionary.read_terms(first, some))
+    terms = len(dictionary.write_terms(first, some)) + reads
     frozen = b * (pattern + maps + 3 * streams + skip + 2 * n_tokens * d + _TARGETS * d)
-    columns = features * (4 * b + 13 + terms * (12 + b))
+    # a gated neuron reads by two terms, and the trace also tells them apart: three ids, gate and value
+    gated = 12 + 2 * b if dictionary.kind == "neurons" and reads == 2 else 0
+    columns = features * (4 * b + 13 + terms * (12 + b) + gated)
     trace = frozen + columns + b * terms * unique * d
     edges = features * min(_MOST_EDGES, features // 2 + n_tokens * (L + 2)) * _EDGE_BYTES
     engine = frozen + int(2 * _PADDING * b * features * d) + edges

@@ -74,5 +74,5 @@ def choose(gate: GateName, players: int, index: str) -> Choice:
     if gate in KINKED and players < SMALL:
         return Choice("fourier", Rule(1024, 12), Rule(16384, 16, 1e-4))
     if gate in KINKED:
-        return Choice("fourier", Rule(256, 12), Rule(2048, 16, 1e-5))
+        return Choice("fourier", Rule(512, 16), Rule(2048, 16, 1e-5))
     return Choice("lattice", Rule(256, 12), Rule(1024, 16, 1e-6))
