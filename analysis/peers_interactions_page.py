@@ -186,11 +186,21 @@ def _attention(results: Row) -> list[str]:
     ]
 
 
+def _spread(ends: dict[str, float], apart: float = 1.25) -> dict[str, float]:
+    """Gives where the names of lines stand: at their ends, moved up where two would overlap (log scale)."""
+    places: dict[str, float] = {}
+    lowest = 0.0
+    for label, end in sorted(ends.items(), key=lambda item: item[1]):
+        places[label] = max(end, lowest)
+        lowest = places[label] * apart
+    return places
+
+
 def draw(results: Row, path: Path) -> None:
     """Draws error against evaluations (outputs) and error against time (gates)."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
     rows = results["outputs"]
-    budgets = sorted({r["budget"] for r in rows})
+    budgets, ends = sorted({r["budget"] for r in rows}), dict[str, float]()
     for peer, estimator in dict.fromkeys((r["peer"], r["estimator"]) for r in rows):
         own = [r for r in rows if (r["peer"], r["estimator"]) == (peer, estimator) and "error" in r]
         if len({r["game"] for r in own}) < len({r["game"] for r in rows}):
@@ -201,8 +211,10 @@ def draw(results: Row, path: Path) -> None:
         style = {"linewidth": 2.5} if peer == "ours" else {"linewidth": 1, "alpha": 0.8}
         dash = "--" if estimator == "black box" else "-"
         left.plot(budgets, errors, dash, marker="o", markersize=4, color=COLOURS[peer], **style)
+        ends[label] = errors[-1]
+    for label, height in _spread(ends).items():
         left.annotate(
-            label, (budgets[-1], errors[-1]), (5, 0), textcoords="offset points", fontsize=6, va="center"
+            label, (budgets[-1], height), (5, 0), textcoords="offset points", fontsize=6, va="center"
         )
     left.set(xscale="log", yscale="log", xlabel="evaluations", xlim=(budgets[0] * 0.9, budgets[-1] * 5))
     left.set_xticks(budgets, [f"{b:,}" for b in budgets])
