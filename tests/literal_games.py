@@ -45,7 +45,7 @@ def coalition_weight(index: str, n: int, t: int, s: int) -> float:
             return float(s == n - t)
         case "BII":
             return 1 / 2 ** (n - t)
-        case "SII":
+        case "SII" | "k-SII":  # k-SII: top order
             return factorial(n - s - t) * factorial(s) / factorial(n - t + 1)
         case "CHII":
             return t * factorial(n - s - t) * factorial(s + t - 1) / factorial(n)

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import comb, exp, lgamma
 
 import numpy as np
 from literal import gate
+from literal_games import coalition_weight
 
 
 def worths(name: str, c: np.ndarray, b: float, threshold: float) -> np.ndarray:
     """φ of every coalition; bit i of the place says whether player i is in."""
     sums = np.array([sum(c[i] for i in range(len(c)) if s >> i & 1) for s in range(1 << len(c))])
     return np.array([gate(name, z, threshold) for z in b + sums])
-
-
-def coalition_weight(index: str, n: int, t: int, s: int) -> float:
-    """The weight of Δ_T v(S), |S| = s, in the textbook form of each index."""
-    match index:
-        case "Moebius":
-            return float(s == 0)
-        case "Co-Moebius":
-            return float(s == n - t)
-        case "BII":
-            return 0.5 ** (n - t)
-        case "SII" | "k-SII":
-            return 1 / ((n - t + 1) * comb(n - t, s))
-        case "STII":
-            return t / n / comb(n - 1, s)
-        case "CHII":
-            return t / (s + t) / comb(n, s + t)
-        case "FSII":
-            up = lgamma(2 * t) + lgamma(n - s) + lgamma(t + s)
-            return exp(up - 2 * lgamma(t) - lgamma(n + t))
-    raise ValueError(index)
 
 
 def interaction(table: np.ndarray, members: tuple[int, ...], index: str) -> float:

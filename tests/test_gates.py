@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from literal_gates import all_of_order, coalition_weight, worths
+from literal_games import coalition_weight
+from literal_gates import all_of_order, worths
 
 from circuits.engine.enumeration import all_coalitions, interactions
 from circuits.engine.gates.ablation import ablated_sets, truth_tables
