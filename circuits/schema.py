@@ -107,6 +107,27 @@ HEAD_SCHEMA: Final = pl.Schema(
 )
 """Head loadings: the rows of an edge sum to its weight."""
 
+VERDICT_SCHEMA: Final = pl.Schema(
+    {
+        "verdict": pl.String(),  # id
+        "claim": pl.String(),  # what the graph predicts, in words
+        "kind": pl.String(),  # node, pair, set, path, edge, concept, circuit
+        "members": pl.List(pl.String()),  # nodes or concepts that were acted on
+        "actions": pl.List(pl.String()),  # what was done to them, as written: 12/4051@7=0
+        "target": pl.String(),
+        "order": pl.Int32(),  # 1: a change; 2 and more: what the members do beyond their subsets
+        "layers": pl.Int32(),  # from the last member's layer to the target's: how far the effect travels
+        "held": pl.String(),  # what was held still in the model: "patterns, norms, mlps", or "nothing"
+        "before": pl.Float64(),  # the target's value with nothing done
+        "predicted": pl.Float64(),  # by the graph
+        "measured": pl.Float64(),  # on the model
+        "tolerance": pl.Float64(),  # largest |measured - predicted| at which the claim holds
+        "holds": pl.Boolean(),
+        "forced": pl.Boolean(),  # measured on a model whose fingerprint is not the run's
+    }
+)
+"""Claims of a graph, each tried on the model it was made from."""
+
 _FEATURE = re.compile(r"^(\d+)/(\d+)@(\d+)$")
 
 

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from circuits.errors import InvalidFile, NotFound, near_matches
-from circuits.schema import HEAD_SCHEMA, HYPEREDGE_SCHEMA, NODE_SCHEMA, edge_schema
+from circuits.schema import HEAD_SCHEMA, HYPEREDGE_SCHEMA, NODE_SCHEMA, VERDICT_SCHEMA, edge_schema
 from circuits.trace import Trace
 
 Masks = Float[np.ndarray, "B N"] | Bool[np.ndarray, "B N"] | Int[np.ndarray, "B N"]
@@ -35,6 +35,8 @@ class Graph:
         meta: prompt, fingerprints, methods, settings, versions, timings; JSON-compatible.
         heads: which attention heads carry which edges, columns of `circuits.schema.HEAD_SCHEMA`; empty
             unless asked for (`QK`).
+        verdicts: predictions tried on the model, columns of `circuits.schema.VERDICT_SCHEMA`; empty
+            until `circuits.verify`.
 
     Raises:
         InvalidFile: a table lacks a column, names a node twice, or has an edge that runs backwards.
@@ -45,11 +47,13 @@ class Graph:
     hyperedges: pl.DataFrame
     meta: Mapping[str, Any] = field(default_factory=dict)
     heads: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HEAD_SCHEMA))
+    verdicts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=VERDICT_SCHEMA))
 
     def __post_init__(self) -> None:
         _check_columns("nodes", self.nodes, NODE_SCHEMA)
         _check_columns("hyperedges", self.hyperedges, HYPEREDGE_SCHEMA)
         _check_columns("heads", self.heads, HEAD_SCHEMA)
+        _check_columns("verdicts", self.verdicts, VERDICT_SCHEMA)
         names = self.nodes["node"]
         if names.n_unique() != len(names):
             twice = names.filter(names.is_duplicated()).unique(maintain_order=True).head(3).to_list()

@@ -22,7 +22,7 @@ def with_hyperedges(part: Graph, whole: Graph) -> Graph:
     names = whole.nodes["node"]
     lost = names.filter(~names.is_in(part.nodes["node"].implode())).implode()
     ends = pl.col("source").is_in(lost) | pl.col("target").is_in(lost)
-    part = replace(part, heads=whole.heads.filter(~ends))
+    part = replace(part, heads=whole.heads.filter(~ends), verdicts=whole.verdicts)
     if not len(whole.hyperedges):
         return part
     cut = (

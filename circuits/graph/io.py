@@ -8,6 +8,7 @@
       edges.parquet       source and target (int32 ids), weight, strength, sorted by (target, source)
       hyperedges.parquet  the interactions, members as a list of node names
       heads.parquet       optional: which attention heads carry which edges
+      verdicts.parquet    optional: predictions tried on the model
       trace.safetensors   optional: the trace, as `circuits.trace` documents it
 """
 
@@ -24,15 +25,16 @@ import polars as pl
 from circuits.errors import CircuitsError, InvalidFile, NotFound, OutputExists
 from circuits.files import atomic, checksum
 from circuits.graph.graph import Graph, edge_frame
-from circuits.schema import HEAD_SCHEMA, HYPEREDGE_SCHEMA, NODE_SCHEMA, RUN_VERSION
+from circuits.schema import HEAD_SCHEMA, HYPEREDGE_SCHEMA, NODE_SCHEMA, RUN_VERSION, VERDICT_SCHEMA
 from circuits.trace import Trace
 from circuits.trace_io import load_trace, save_trace
 
 MANIFEST: Final = "manifest.json"
 TRACE: Final = "trace.safetensors"
 TABLES: Final = ("nodes", "edges", "hyperedges")
-HEADS: Final = "heads"
-OWN: Final = (*sorted(f"{name}.parquet" for name in (*TABLES, HEADS)), TRACE)
+OPTIONAL: Final = {"heads": HEAD_SCHEMA, "verdicts": VERDICT_SCHEMA}
+"""Tables a run has only where they have rows."""
+OWN: Final = (*sorted(f"{name}.parquet" for name in (*TABLES, *OPTIONAL)), TRACE)
 ADDED: Final = ("effect", "via", "engine")
 ROW_GROUP: Final = 131_072  # edges of one target are read without the other row groups
 
@@ -67,8 +69,8 @@ def save_run(
     numbers = graph.edges.select("weight", "strength")
     edges = numbers.select(pl.Series("source", source), pl.Series("target", target), pl.all())
     tables = {"nodes": graph.nodes, "edges": edges, "hyperedges": graph.hyperedges}
-    if len(graph.heads):
-        tables[HEADS] = graph.heads
+    some = {"heads": graph.heads, "verdicts": graph.verdicts}
+    tables |= {name: table for name, table in some.items() if len(table)}
     with atomic(where, directory=True, overwrite=overwrite) as temporary:
         if carry:
             _carry_over(where, temporary)
@@ -107,8 +109,11 @@ def load_run(path: str | Path) -> Graph:
     try:
         nodes = _typed(tables["nodes"], NODE_SCHEMA)
         hyperedges = _typed(tables["hyperedges"], HYPEREDGE_SCHEMA)
-        heads = tables.get(HEADS, pl.DataFrame(schema=HEAD_SCHEMA))
-        return Graph(nodes, _named(nodes, tables["edges"]), hyperedges, manifest["meta"], heads)
+        some = {
+            name: _typed(tables.get(name, pl.DataFrame(schema=schema)), schema)
+            for name, schema in OPTIONAL.items()
+        }
+        return Graph(nodes, _named(nodes, tables["edges"]), hyperedges, manifest["meta"], **some)
     except (CircuitsError, pl.exceptions.PolarsError) as cause:
         raise InvalidFile(f"{where}: {cause}") from cause
 
@@ -174,8 +179,8 @@ def _check_files(where: Path, manifest: Mapping[str, Any], *, only: str | None =
 
 
 def _tables(manifest: Mapping[str, Any]) -> list[str]:
-    """Gives the tables of a run: those every run has, and head loadings where they were kept."""
-    return [*TABLES, *([HEADS] if HEADS in manifest["rows"] else [])]
+    """Gives the tables of a run: those every run has, and the optional ones it keeps."""
+    return [*TABLES, *(name for name in OPTIONAL if name in manifest["rows"])]
 
 
 def _typed(table: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:

@@ -151,7 +151,7 @@ def difference(graph: Graph, one: str, other: str) -> tuple[Graph, str]:
     targets = [*(graph.meta.get("targets") or ()), entry]
     hyperedges = pl.concat([graph.hyperedges, minus(graph.hyperedges, one, other, name)])
     meta = {**graph.meta, "targets": targets}
-    return Graph(nodes, frame, hyperedges, meta, graph.heads), name
+    return Graph(nodes, frame, hyperedges, meta, graph.heads, graph.verdicts), name
 
 
 def induced(graph: Graph, rows: Int[np.ndarray, "k"]) -> Graph:

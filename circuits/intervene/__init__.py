@@ -1,0 +1,1 @@
+"""Interventions on the real model: what the graph predicted, measured."""
