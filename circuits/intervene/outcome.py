@@ -39,7 +39,7 @@ class Outcome:
     @property
     def effects(self) -> Float[np.ndarray, "B T"]:
         """Gives how much each intervention changed each target."""
-        return self.values - self.before
+        return np.asarray(self.values - self.before)
 
     def __repr__(self) -> str:
         done = f"{len(self.interventions)} interventions, {len(self.targets)} targets"
