@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from literal import gate
+from sample_graph import sample_graph
 from strategies import graphs, random_graph
 
 from circuits.errors import NotFound, UsageError
@@ -19,7 +20,7 @@ NUMBERS = st.floats(-3, 3, allow_nan=False)
 
 
 def brute(graph: Graph, done: dict[str, Affine], targets: list[str]) -> list[float]:
-    """Node by node: a feature becomes scale · gate(Σ strength · a') + offset, a constant scale · a + offset."""
+    """Node by node: features become scale · gate(Σ strength · a') + offset, constants scale · a + offset."""
     incoming: dict[str, list[tuple[str, float]]] = {}
     for s, t, strength in graph.edges.select(pl.col("source", "target").cast(pl.String), "strength").rows():
         incoming.setdefault(t, []).append((s, strength))
@@ -67,11 +68,10 @@ def test_switching_off_is_what_the_graph_runs_without_it() -> None:
 
 
 def test_a_feature_without_a_position_is_meant_at_every_one() -> None:
-    graph = random_graph(3)
-    numbers = [node.partition("@")[0] for node in graph.nodes.filter(pl.col("kind") == "feature")["node"]]
-    number = next(n for n in numbers if numbers.count(n) > 1)
-    places = [node for node in graph.index if node.startswith(f"{number}@")]
-    assert np.array_equal(predict(graph, [ablate([number])]), predict(graph, [ablate(places)]))
+    graph = sample_graph()  # John's 0/822 is on at both his places
+    found = predict(graph, [ablate(["0/822"]), ablate(["0/822@3", "0/822@9"]), ablate(["0/822@3"])])
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
 
 
 @given(st.lists(st.tuples(st.sampled_from("sca"), NUMBERS), max_size=5), NUMBERS)
