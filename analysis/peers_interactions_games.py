@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from circuits.engine.enumeration import all_coalitions, interactions
+from circuits.engine.enumeration import all_coalitions, exact_interactions
 from circuits.engine.qk.scores import End, contributions, key_group
 from circuits.engine.rows import Engine
 from circuits.graph.graph import Graph
@@ -112,7 +112,7 @@ class Output:
     @property
     def pairs(self) -> np.ndarray:
         """Gives SII of all pairs, exactly."""
-        return interactions(self.worths, "SII", 2).matrix()
+        return exact_interactions(self.worths, "SII", 2).matrix()
 
 
 def output(name: str, graph: Graph, players: Sequence[str], target: str) -> Output:

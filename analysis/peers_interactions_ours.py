@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from peers_interactions_games import Gate, Output  # type: ignore[import-not-found]
 
-from circuits.engine.enumeration import interactions
+from circuits.engine.enumeration import exact_interactions
 from circuits.engine.games.estimate import interactions as estimated
 from circuits.engine.games.game import Game
 from circuits.engine.games.graph_game import GraphWorth
@@ -41,7 +41,7 @@ def clocked(action: Callable[[], Any], repeats: int) -> tuple[Any, float]:
 
 def exact(worths: np.ndarray, order: int, repeats: int) -> tuple[np.ndarray, float]:
     """Gives all SII of orders 1 to `order`, by size and lexicographic order, and the CPU seconds."""
-    found, seconds = clocked(lambda: interactions(worths, "SII", order), repeats)
+    found, seconds = clocked(lambda: exact_interactions(worths, "SII", order), repeats)
     sets = [s for t in range(1, order + 1) for s in combinations(range(found.players), t)]
     return np.array([found[s] for s in sets]), seconds
 

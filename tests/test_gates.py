@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from literal_games import coalition_weight
 from literal_gates import all_of_order, worths
 
-from circuits.engine.enumeration import all_coalitions, interactions
+from circuits.engine.enumeration import all_coalitions, exact_interactions
 from circuits.engine.gates.ablation import ablated_sets, truth_tables
 from circuits.engine.gates.choose import Choice, Rule, choose
 from circuits.engine.gates.columns import Columns, Nodes, columns, first_order
@@ -318,7 +318,7 @@ def test_the_stated_error_holds(gate: str, index: str) -> None:
     worths = games.worth(games.bias[:, None] + (all_coalitions(n) @ games.inputs[0])[None])[0]
     found = strongest(games, choose(gate, n, index), Wanted(index, order=3, top=16))[0]
     for order, kept in found.items():
-        exact = interactions(worths, index, order)
+        exact = exact_interactions(worths, index, order)
         wanted = np.array([exact[members] for members in kept.members.tolist()])
         assert len(wanted) == 16
         assert (np.abs(kept.value - wanted) <= kept.error).all()

@@ -9,7 +9,7 @@ import pytest
 from literal import gate
 from literal_gates import all_of_order
 
-from circuits.engine.enumeration import all_coalitions, interactions
+from circuits.engine.enumeration import all_coalitions, exact_interactions
 from circuits.engine.gates.columns import Nodes
 from circuits.engine.gates.found import Wanted
 from circuits.engine.gates.games import GateGames
@@ -126,7 +126,7 @@ def test_the_stated_error_of_a_moving_gate_holds(act: str) -> None:
     worth = games.worth(games.gate.bias[:, None] + masks @ g, games.value_bias[:, None] + masks @ u)[0]
     found = moving(games.padded(32), Wanted("SII", order=3, top=12))[0]
     for order, kept in found.items():
-        exact = interactions(worth, "SII", order)
+        exact = exact_interactions(worth, "SII", order)
         wanted = np.array([exact[members] for members in kept.members.tolist()])
         assert len(wanted) == 12
         assert (np.abs(kept.value - wanted) <= kept.error).all()

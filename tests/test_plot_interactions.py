@@ -310,7 +310,7 @@ def test_orders_of_sii_are_made_to_add_up() -> None:
     for order in (1, 2, 3):
         made = []
         for index in ("SII", "k-SII"):
-            found = enumeration.interactions(worths, index, order)
+            found = enumeration.exact_interactions(worths, index, order)
             rows = [
                 EXACT
                 | {"members": [f"tok@{i}" for i in who], "index": index, "target": MARY, "weight": float(w)}

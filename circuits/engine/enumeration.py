@@ -93,7 +93,7 @@ class Interactions:
 
         Example:
             >>> worths = np.array([0, 0, 0, 3.0])  # worth something only with both players
-            >>> interactions(worths, "SII", 2).strongest(1)
+            >>> exact_interactions(worths, "SII", 2).strongest(1)
             [((0, 1), 3.0)]
         """
         orders = range(2, self.order + 1) if order is None else [order]
@@ -106,7 +106,7 @@ class Interactions:
         return sorted(found, key=lambda item: -abs(item[1]))[:count]
 
 
-def interactions(worths: Real[np.ndarray, "..."], index: str = "SII", order: int = 2) -> Interactions:
+def exact_interactions(worths: Real[np.ndarray, "..."], index: str = "SII", order: int = 2) -> Interactions:
     """Gives the interactions of all sets of 1 to `order` players, exactly.
 
     Args:
@@ -121,7 +121,7 @@ def interactions(worths: Real[np.ndarray, "..."], index: str = "SII", order: int
 
     Example:
         >>> worths = np.array([0, 1, 2, 6.0])  # ∅, {0}, {1}, {0, 1}
-        >>> found = interactions(worths, "SII", 2)
+        >>> found = exact_interactions(worths, "SII", 2)
         >>> found.values
         (array([2.5, 3.5]), array([3.]))
         >>> found[0, 1]

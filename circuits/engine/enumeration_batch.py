@@ -30,7 +30,7 @@ def batched_interactions(
         One array for every order, its columns the sets in the order of `Interactions.members`.
 
     Raises:
-        UsageError: as `enumeration.interactions`, except that worths are not looked at.
+        UsageError: as `enumeration.exact_interactions`, except that worths are not looked at.
 
     Example:
         >>> singles, pairs = batched_interactions(jnp.array([[0, 1, 2, 6.0], [0, 0, 0, 3.0]]))

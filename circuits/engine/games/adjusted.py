@@ -128,7 +128,7 @@ def _gates(surrogate: Surrogate, index: str, sets: Sets, top: int) -> Estimate:
     if n > enumeration.MOST_PLAYERS:
         part = adjusted(*_asked(surrogate), index, sets, top)
         return Estimate(part.value, (part.half / 2) ** 2)
-    values = enumeration.interactions(_table(surrogate), index, top).values[sets.shape[1] - 1]
+    values = enumeration.exact_interactions(_table(surrogate), index, top).values[sets.shape[1] - 1]
     place = np.searchsorted(enumeration.sets_of_size(n, sets.shape[1]), (1 << sets).sum(axis=1))
     return Estimate(values[place], np.zeros(len(sets)))
 

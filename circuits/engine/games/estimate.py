@@ -95,7 +95,7 @@ def check(game: Game, index: str, order: int, budget: int) -> None:
 def exact(game: Game, index: str, order: int) -> InteractionTable:
     """Gives the interactions of a game of up to 20 players from the worths of all its coalitions."""
     worths = game.table()
-    found = enumeration.interactions(worths, index, order)
+    found = enumeration.exact_interactions(worths, index, order)
     sets = [found.members(t) for t in range(1, order + 1)]
     orders = points(sets, found.values)
     return _table(game, index, orders, (float(worths[0]), float(worths[-1])), {"engine": "enumeration"})

@@ -31,7 +31,7 @@ def quiet(_done: int, _total: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Gates:
+class InnerGates:
     """The gates inside a game: a_k = x_owner(k) · φ_k(z_k), one entry each.
 
     Attributes:
@@ -75,7 +75,7 @@ class Gated(Protocol):
     A graph is one (`circuits.engine.games.graph_game`); the model itself under intervention can be.
     """
 
-    gates: Gates
+    gates: InnerGates
 
     def __call__(self, masks: Coalitions) -> Float[np.ndarray, "B"]:
         """Gives the worth of coalitions."""

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from circuits.engine.games.game import Coalitions, Game, Gates
+from circuits.engine.games.game import Coalitions, Game, InnerGates
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.graph.influence import CONSTANTS
@@ -68,7 +68,7 @@ class GraphWorth:
         for player, member in enumerate(self.members):
             owner[member] = player
         nodes = graph.nodes[rows.tolist()]
-        self.gates = Gates(
+        self.gates = InnerGates(
             names=tuple(nodes["node"]),
             kinds=tuple(nodes["gate"].fill_null("linear")),
             # rounded as the runner rounds it: a gate at its threshold stays on the same side

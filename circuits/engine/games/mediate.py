@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from circuits.engine.games.design import Design
-from circuits.engine.games.game import Coalitions, Gated, Gates
+from circuits.engine.games.game import Coalitions, Gated, InnerGates
 from circuits.engine.games.residual import Sets, coefficients, sampled
 
 KINKED = ("relu", "jumprelu", "topk", "abstopk")
@@ -61,14 +61,14 @@ class Curves:
     gain: Float[np.ndarray, "k"]
 
     def values(
-        self, gates: Gates, masks: Coalitions, seen: Float[np.ndarray, "B K"]
+        self, gates: InnerGates, masks: Coalitions, seen: Float[np.ndarray, "B K"]
     ) -> Float[np.ndarray, "B k"]:
         """Gives γ_k h_k for each coalition, from the pre-activations of all gates."""
         z = seen[:, self.gates].astype(np.float64)
         return np.asarray(self.bent(gates, masks, z, np.arange(len(self.gates))) * self.gain)
 
     def bent(
-        self, gates: Gates, masks: Coalitions, z: Float[np.ndarray, "B c"], chosen: Int[np.ndarray, "c"]
+        self, gates: InnerGates, masks: Coalitions, z: Float[np.ndarray, "B c"], chosen: Int[np.ndarray, "c"]
     ) -> Float[np.ndarray, "B c"]:
         """Gives h_k of some of these gates for each coalition, from their pre-activations."""
         return np.asarray(gates.activations(masks, z, self.gates[chosen]) - self.slope[chosen] * z)
@@ -102,7 +102,7 @@ def curves(
     return Curves(chosen, slope[chosen], worth.gains(slope)[chosen])
 
 
-def _may_bend(gates: Gates, masks: Coalitions, z: Float[np.ndarray, "B K"]) -> Bool[np.ndarray, "K"]:
+def _may_bend(gates: InnerGates, masks: Coalitions, z: Float[np.ndarray, "B K"]) -> Bool[np.ndarray, "K"]:
     """Gives the gates with a kink whose pre-activation may fall on either side of it in some coalition."""
     known = np.concatenate([np.ones((len(masks), 1)), masks], axis=1)
     fit = np.linalg.lstsq(known, z, rcond=None)[0]

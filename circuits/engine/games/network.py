@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import lstsq
 
-from circuits.engine.games.game import Coalitions, Gates
+from circuits.engine.games.game import Coalitions, InnerGates
 from circuits.engine.games.mediate import Curves
 
 MOST_GATES = 128
@@ -35,7 +35,7 @@ class Network:
         weights: row 0 constants, then players, then the network's own gates; column k is of gate k.
     """
 
-    gates: Gates
+    gates: InnerGates
     curves: Curves
     weights: Float[np.ndarray, "r k"]
 
@@ -52,7 +52,7 @@ class Network:
         return np.asarray(known[:, n + 1 :] * self.curves.gain)
 
 
-def chosen(curves: Curves, gates: Gates, size: Float[np.ndarray, "k"]) -> Curves:
+def chosen(curves: Curves, gates: InnerGates, size: Float[np.ndarray, "k"]) -> Curves:
     """Gives the curves of largest size, at most `MOST_GATES`, lower levels first."""
     best = np.argsort(-size, kind="stable")[:MOST_GATES]
     order = best[np.argsort(gates.level[curves.gates[best]], kind="stable")]
@@ -60,7 +60,7 @@ def chosen(curves: Curves, gates: Gates, size: Float[np.ndarray, "k"]) -> Curves
 
 
 def fit_network(
-    gates: Gates,
+    gates: InnerGates,
     curves: Curves,
     masks: Coalitions,
     seen: Float[np.ndarray, "B K"],

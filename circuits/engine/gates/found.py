@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
-from circuits.engine.enumeration import all_coalitions, interactions
+from circuits.engine.enumeration import all_coalitions, exact_interactions
 from circuits.engine.gates.ablation import ablated_sets, strongest_ablated
 from circuits.engine.gates.choose import ENUMERATED, GRID, Choice, Rule
 from circuits.engine.gates.columns import Columns, Nodes, Products, columns, multiply
@@ -189,7 +189,7 @@ def _enumerated(game: GateGames, wanted: Wanted) -> dict[int, Kept]:
             if worths is None:
                 sums = all_coalitions(len(players)) @ game.inputs[0, players]
                 worths = game.worth(game.bias[:, None] + sums[None])[0]
-            exact = interactions(worths, wanted.index, order)
+            exact = exact_interactions(worths, wanted.index, order)
             crumbs = 64 * np.finfo(float).eps * float(np.abs(worths).max())
             floor = max(float(wanted.floor(game)[0]), crumbs)
             found = _best(players[exact.members(order)], exact.values[order - 1], wanted.top, floor)

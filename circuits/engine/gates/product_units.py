@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 from jaxtyping import Float, Int
 
-from circuits.engine.enumeration import all_coalitions, interactions
+from circuits.engine.enumeration import all_coalitions, exact_interactions
 from circuits.engine.gates.ablation import ABLATED, alternating, search_ablated
 from circuits.engine.gates.batch import Part, found_of
 from circuits.engine.gates.choose import ENUMERATED, GRID, Choice, Rule
@@ -178,7 +178,7 @@ def _enumerated(game: ProductGames, wanted: Wanted) -> dict[int, Kept]:
         masks = all_coalitions(len(players))
         sums = game.gate.bias[:, None] + masks @ g[players], game.value_bias[:, None] + masks @ u[players]
         worths = game.worth(*sums)[0]
-        exact = interactions(worths, wanted.index, order)
+        exact = exact_interactions(worths, wanted.index, order)
         crumbs = 64 * np.finfo(float).eps * float(np.abs(worths).max())
         floor = max(float((wanted.threshold * game.size)[0]), crumbs)
         place, value = best_of(exact.values[order - 1], wanted.top, floor)
