@@ -33,6 +33,7 @@ from circuits.engine.edges import Edges
 from circuits.engine.interact import interact
 from circuits.engine.methods import Unit
 from circuits.errors import Incompatible, UsageError
+from circuits.extraction import asked
 from circuits.graph.graph import Graph
 from circuits.graph.influence import inflow, influence
 from circuits.graph.io import load_run, load_run_trace, save_run
@@ -514,7 +515,7 @@ def test_targets_are_asked_for_as_they_were(entries: list, weights: list[float],
     told = [{"name": n, "tokens": t, "probability": p} for n, t, p in entries]
     none = np.zeros(0, np.int32)
     graph = Graph.of(nodes, (none, none), (np.zeros(0), np.zeros(0)), {"targets": told})
-    assert again.targets(graph) == expected
+    assert asked.targets(graph) == expected
 
 
 # ------------------------------------------------------------------------------ the real methods

@@ -12,10 +12,8 @@ from circuits.errors import Incompatible
 
 if TYPE_CHECKING:
     from circuits.dictionaries.base import AbstractDictionary
-    from circuits.extraction.select import Selection
     from circuits.graph.graph import Graph
     from circuits.models.base import Model
-    from circuits.prompt import Target
     from circuits.trace import Trace
 
 
@@ -90,6 +88,7 @@ def _extracted(graph: Graph, tell: Teller) -> Trace:
             f"{_UNSAID}, so its trace cannot be extracted again: attribute anew with --keep-trace."
         )
     model, dictionary, _ = loaded(graph, tell, force=None)
+    from circuits.extraction.asked import selection, targets
     from circuits.extraction.extract import Extraction, extract
     from circuits.prompt import Prompt
 
@@ -102,40 +101,6 @@ def _extracted(graph: Graph, tell: Teller) -> Trace:
         scores=True,
     )
     return extract(model, dictionary, prompt, settings, progress=tell)
-
-
-def targets(graph: Graph) -> tuple[Target, ...]:
-    """Gives the targets a run explains, as they would be asked for, so that each has the weight it had."""
-    from circuits.prompt import FeatureTarget, Logit, LogitDifference, TopLogits
-
-    entries = list(graph.meta.get("targets") or ())
-    chances = [entry.get("probability") for entry in entries]
-    if len(entries) > 1 and all(chances):
-        weights = [graph.nodes["target_weight"][graph.row(entry["name"])] for entry in entries]
-        shares = [chance / sum(chances) for chance in chances]
-        if max(abs(w - s) for w, s in zip(weights, shares, strict=True)) < 1e-4:
-            return (TopLogits(coverage=1.0, most=len(entries)),)
-    asked: list[Target] = []
-    for entry in entries:
-        match entry.get("tokens") or []:
-            case [token]:
-                asked.append(Logit(token))
-            case [token, over]:
-                asked.append(LogitDifference(token, over))
-            case _:
-                asked.append(FeatureTarget(entry["name"]))
-    return tuple(asked)
-
-
-def selection(entry: Mapping[str, Any] | None) -> Selection | None:
-    """Gives the rule by which a run's features were chosen."""
-    from circuits.extraction.select import AllActive, ByAttribution, NormShare
-
-    rules = {rule.__name__: rule for rule in (AllActive, ByAttribution, NormShare)}
-    if entry is None or entry.get("name") not in rules:
-        return None
-    chosen: Selection = rules[entry["name"]](**entry.get("settings") or {})
-    return chosen
 
 
 _UNSAID = "The run does not say which model, dictionary and prompt it was made from"

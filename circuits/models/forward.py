@@ -120,31 +120,42 @@ def rebuild(anatomy: Anatomy, ids: Sequence[int], pattern: Float[Tensor, "L H n 
     )
 
 
-def norm_scale(norm: Norm, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+def norm_scale(norm: Norm, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
     """Gives a norm's scale at each position, 1 / sqrt(mean square + eps), centred for "layer"."""
-    return torch.rsqrt(_centred(norm, x).square().mean(dim=-1) + norm.eps)
+    return torch.rsqrt(centred(norm, x).square().mean(dim=-1) + norm.eps)
 
 
-def apply_norm(norm: Norm, x: Float[Tensor, "n d"], scale: Float[Tensor, "n"]) -> Float[Tensor, "n d"]:
+def apply_norm(norm: Norm, x: Float[Tensor, "*n d"], scale: Float[Tensor, "*n"]) -> Float[Tensor, "*n d"]:
     """Gives gain · (x [- mean]) · scale [+ bias], with the scale given, so that it can be frozen."""
-    y = norm.gain * (_centred(norm, x) * scale[:, None])
+    y = norm.gain * (centred(norm, x) * scale[..., None])
     return y if norm.bias is None else y + norm.bias
 
 
 def attend(
-    parts: AttentionParts, x: Float[Tensor, "n d"], pattern: Float[Tensor, "H n n"]
-) -> Float[Tensor, "n d"]:
+    parts: AttentionParts, x: Float[Tensor, "*b n d"], pattern: Float[Tensor, "*c H n n"]
+) -> Float[Tensor, "*b n d"]:
     """Gives what one attention layer writes for given patterns: Σ_h O_h (P_h (V_h x + b_h)) + b."""
-    H, K = len(parts.output), len(parts.value)
-    value = torch.einsum("krd,nd->knr", parts.value, x)
-    if parts.value_bias is not None:
-        value = value + parts.value_bias[:, None]
-    mixed = (pattern.reshape(K, H // K, *pattern.shape[1:]) @ value[:, None]).flatten(0, 1)
-    y = torch.einsum("hnr,hdr->nd", mixed, parts.output)
+    y = mix(parts, pattern, values(parts, x))
     return y if parts.output_bias is None else y + parts.output_bias
 
 
-def run_mlp(parts: MlpParts, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+def values(parts: AttentionParts, x: Float[Tensor, "*b n d"]) -> Float[Tensor, "*b K n R"]:
+    """Gives the values of one layer for its normalised input."""
+    made = torch.einsum("krd,...nd->...knr", parts.value, x)
+    return made if parts.value_bias is None else made + parts.value_bias[:, None]
+
+
+def mix(
+    parts: AttentionParts, pattern: Float[Tensor, "*c H q k"], value: Float[Tensor, "*b K k R"]
+) -> Float[Tensor, "*b q d"]:
+    """Gives what one layer writes of its values by patterns, without its bias: Σ_h O_h P_h V_h."""
+    H, K = len(parts.output), len(parts.value)
+    grouped = pattern.reshape(*pattern.shape[:-3], K, H // K, *pattern.shape[-2:])
+    mixed = (grouped @ value.unsqueeze(-3)).flatten(-4, -3)
+    return torch.einsum("...hnr,hdr->...nd", mixed, parts.output)
+
+
+def run_mlp(parts: MlpParts, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
     """Gives one MLP's output, before any post-norm, for its normalised input."""
     act = ACTIVATION_FUNCTIONS[parts.activation]
     up = functional.linear(x, parts.up, parts.up_bias)
@@ -163,7 +174,8 @@ def probabilities(anatomy: Anatomy, logits: Float[Tensor, "*n v"]) -> Float[Tens
     return torch.softmax(capped(anatomy, logits), dim=-1)
 
 
-def _centred(norm: Norm, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+def centred(norm: Norm, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+    """Gives what a norm scales: x - mean(x) for "layer", x for "rms"."""
     return x - x.mean(dim=-1, keepdim=True) if norm.kind == "layer" else x
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.errors import UnsupportedModel
@@ -24,24 +24,51 @@ class Heads:
     `scale` is the frozen scale of their norm, 1 where they have none; `turned` is after norm and rotation.
     """
 
-    turned: Float[Tensor, "G n Q"]
-    scale: Float[Tensor, "G n"]
+    turned: Float[Tensor, "*b G n Q"]
+    scale: Float[Tensor, "*b G n"]
 
 
-def queries(parts: ScoreParts, x: Float[Tensor, "n d"]) -> Heads:
+@dataclass(frozen=True)
+class At:
+    """Where heads are and what is known of them.
+
+    Attributes:
+        start: the position of the first input.
+        scale: the scales of the heads' norm; what follows from the input unless given.
+    """
+
+    start: int = 0
+    scale: Float[Tensor, "G n"] | None = None
+
+
+BEGINNING: Final = At()
+
+
+def queries(parts: ScoreParts, x: Float[Tensor, "*b n d"], at: At = BEGINNING) -> Heads:
     """Gives the queries of one layer for its normalised input."""
-    return _heads(parts.query, parts.query_bias, parts.query_norm, parts.rotary, x)
+    return _heads((parts.query, parts.query_bias, parts.query_norm), parts.rotary, x, at)
 
 
-def keys(parts: ScoreParts, x: Float[Tensor, "n d"]) -> Heads:
+def keys(parts: ScoreParts, x: Float[Tensor, "*b n d"], at: At = BEGINNING) -> Heads:
     """Gives the keys of one layer for its normalised input."""
-    return _heads(parts.key, parts.key_bias, parts.key_norm, parts.rotary, x)
+    return _heads((parts.key, parts.key_bias, parts.key_norm), parts.rotary, x, at)
 
 
-def scores(parts: ScoreParts, query: Heads, key: Heads) -> Float[Tensor, "H n n"]:
-    """Gives scale · query · key before any softcap, query × key, later keys too."""
-    shared = len(query.turned) // len(key.turned)
-    return parts.scale * query.turned @ key.turned.repeat_interleave(shared, dim=0).transpose(1, 2)
+def scores(
+    parts: ScoreParts, query: Float[Tensor, "*b H q Q"], key: Float[Tensor, "*b K k Q"]
+) -> Float[Tensor, "*b H q k"]:
+    """Gives scale · query · key, both turned, before any softcap, query × key, later keys too."""
+    shared = query.shape[-3] // key.shape[-3]
+    return parts.scale * query @ key.repeat_interleave(shared, dim=-3).transpose(-1, -2)
+
+
+def patterns(
+    parts: ScoreParts, score: Float[Tensor, "*b H q k"], seen: Bool[Tensor, "H q k"]
+) -> Float[Tensor, "*b H q k"]:
+    """Gives the softmax of scores, softcap applied, over the keys each query sees."""
+    cap = parts.softcap
+    score = score if cap is None else cap * torch.tanh(score / cap)
+    return torch.softmax(score.masked_fill(~seen, -torch.inf), dim=-1)
 
 
 def angles(rotary: Rotary, n: int, dtype: torch.dtype) -> Float[Tensor, "n P"]:
@@ -64,10 +91,9 @@ def check_scores(model: Model, run: Forward, layer: int) -> tuple[Heads, Heads]:
     parts = model.anatomy.layers[layer]
     x = apply_norm(parts.attention_norm, run.attention_in[layer], run.attention_scale[layer])
     query, key = queries(parts.attention.scores, x), keys(parts.attention.scores, x)
-    score, own = scores(parts.attention.scores, query, key), run.pattern[layer]
-    cap = parts.attention.scores.softcap
-    score = score if cap is None else cap * torch.tanh(score / cap)
-    rebuilt = torch.softmax(score.masked_fill(own == 0, -torch.inf), dim=-1)
+    own = run.pattern[layer]
+    score = scores(parts.attention.scores, query.turned, key.turned)
+    rebuilt = patterns(parts.attention.scores, score, own != 0)
     worst = float((rebuilt - own).abs().max())
     if not worst <= TOLERANCE:
         raise UnsupportedModel(
@@ -80,25 +106,24 @@ def check_scores(model: Model, run: Forward, layer: int) -> tuple[Heads, Heads]:
 
 
 def _heads(
-    weight: Float[Tensor, "G Q d"],
-    bias: Float[Tensor, "G Q"] | None,
-    norm: Norm | None,
+    maps: tuple[Float[Tensor, "G Q d"], Float[Tensor, "G Q"] | None, Norm | None],
     rotary: Rotary | None,
-    x: Float[Tensor, "n d"],
+    x: Float[Tensor, "*b n d"],
+    at: At,
 ) -> Heads:
-    made = torch.einsum("gqd,nd->gnq", weight, x)
+    weight, bias, norm = maps
+    made = torch.einsum("gqd,...nd->...gnq", weight, x)
     made = made if bias is None else made + bias[:, None]
     scale = torch.ones_like(made[..., 0])
     if norm is not None:
-        flat = made.flatten(0, 1)
-        scale = norm_scale(norm, flat).reshape(scale.shape)
-        made = apply_norm(norm, flat, scale.flatten()).reshape(made.shape)
-    return Heads(made if rotary is None else turn(rotary, made), scale)
+        scale = norm_scale(norm, made) if at.scale is None else at.scale.expand_as(scale)
+        made = apply_norm(norm, made, scale)
+    return Heads(made if rotary is None else turn(rotary, made, at.start), scale)
 
 
-def turn(rotary: Rotary, heads: Float[Tensor, "G n Q"]) -> Float[Tensor, "G n Q"]:
-    """Gives queries or keys turned by their positions."""
-    angle = angles(rotary, heads.shape[1], heads.dtype)
+def turn(rotary: Rotary, heads: Float[Tensor, "*b G n Q"], start: int = 0) -> Float[Tensor, "*b G n Q"]:
+    """Gives queries or keys turned by their positions, the first of which is `start`."""
+    angle = angles(rotary, start + heads.shape[-2], heads.dtype)[start:]
     pairs = angle.shape[1]
     cos, sin = angle.cos() * rotary.factor, angle.sin() * rotary.factor
     first, second = heads[..., :pairs], heads[..., pairs : 2 * pairs]
