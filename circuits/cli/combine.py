@@ -148,12 +148,12 @@ def opened(run: Path, target: str | None, index: str | None) -> tuple[Graph, str
     """Gives the graph of a run and the target's node; refuses targets and indices there are not."""
     from circuits.engine.indices import check_order
     from circuits.graph.io import load_run
-    from circuits.query.subject import find
+    from circuits.graph.names import resolve_target
 
     if index is not None:
         check_order(index, 2, 2)
     graph = load_run(run)
-    return graph, None if target is None else find(graph, target)
+    return graph, None if target is None else resolve_target(graph, target)
 
 
 def concepts_of(graph: Graph, given: Sequence[str] | None, target: str | None) -> tuple[Concept, ...]:

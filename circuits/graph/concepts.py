@@ -13,7 +13,8 @@ and by ``&`` (and: the nodes both parts have, binding tighter):
                       capitals and small letters alike
 ``layer:3``           the features of a layer; ``layer:3-5`` of three layers
 ``words``             the token embeddings of all positions
-``texas``             all nodes of a concept the graph already has
+``texas``             all nodes of a concept the graph already has; ``concept:texas`` where a word
+                      of the prompt is spelt the same
 ====================  ==========================================================================
 
 Double quotes keep ``|``, ``,``, ``&`` and spaces as they are. ``auto`` in place of ``NAME=SPEC`` groups the
@@ -22,7 +23,7 @@ nodes by itself: see `circuits.graph.grouping`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -42,7 +43,7 @@ class Concept:
     """A named set of nodes.
 
     Attributes:
-        name: how it is called; no node's name.
+        name: how it is called; a node's name only where it is that node.
         nodes: names of nodes, in the node table's order, none twice.
     """
 
@@ -75,7 +76,7 @@ class Concept:
             return _stored(graph, name)
         if name in graph.index:
             raise UsageError(f"Concept {name} bears the name of a node: choose another.")
-        return cls(name, _ordered(graph, name, _nodes(graph, name, spec)))
+        return cls(name, ordered(graph, name, nodes_of_spec(graph, name, spec)))
 
 
 def concepts(
@@ -98,7 +99,7 @@ def concepts(
             taken = {node for other in found for node in other.nodes}
             found += [Concept(name, nodes) for name, nodes in automatic(graph, one, taken)]
         else:
-            found.append(Concept.of(graph, one) if isinstance(one, str) else _checked(graph, one))
+            found.append(Concept.of(graph, one) if isinstance(one, str) else checked(graph, one))
     _check_disjoint(found)
     _check_targets(found, set(graph.targets if targets is None else targets) | _logits(graph))
     return tuple(found)
@@ -127,8 +128,21 @@ def with_concepts(graph: Graph, given: Sequence[Concept]) -> Graph:
     return graph.with_nodes(concept=pl.Series(column, dtype=pl.String))
 
 
-def _nodes(graph: Graph, name: str, spec: str) -> set[str]:
-    """Gives the nodes of a spec: parts joined by | or , of parts joined by &."""
+def nodes_of_spec(
+    graph: Graph, name: str, spec: str, part_of: Callable[[Graph, str], set[str]] = named
+) -> set[str]:
+    """Gives the nodes of a spec: parts joined by | or , of parts joined by &.
+
+    Args:
+        graph: whose nodes they are.
+        name: of the concept, for errors.
+        spec: as it is written.
+        part_of: gives the nodes of one part.
+
+    Raises:
+        UsageError: nothing is written.
+        NotFound: a part finds nothing, or parts have no node in common.
+    """
     either = split(spec, "|,")
     if not any(part.strip() for part in either):
         raise UsageError(f"Concept {name} is empty: say which nodes after {name}=, such as 12/4051@7.")
@@ -137,7 +151,7 @@ def _nodes(graph: Graph, name: str, spec: str) -> set[str]:
         if not part.strip():
             continue
         both = [piece for piece in split(part, "&") if piece.strip()]
-        sets = [named(graph, piece.strip()) for piece in both]
+        sets = [part_of(graph, piece.strip()) for piece in both]
         common = set.intersection(*sets) if sets else set()
         if not common:
             counts = " and ".join(f"{p.strip()} ({len(s)} nodes)" for p, s in zip(both, sets, strict=True))
@@ -157,13 +171,14 @@ def _stored(graph: Graph, name: str) -> Concept:
     raise NotFound(f"No concept {name!r} among the {len(have)} of this graph.{near_matches(name, have)}")
 
 
-def _checked(graph: Graph, concept: Concept) -> Concept:
+def checked(graph: Graph, concept: Concept) -> Concept:
     """Gives a concept a program made, its nodes in order; refuses what the graph does not have."""
     nodes = {str(graph.nodes["node"][graph.row(node)]) for node in concept.nodes}
-    return Concept(concept.name, _ordered(graph, concept.name, nodes))
+    return Concept(concept.name, ordered(graph, concept.name, nodes))
 
 
-def _ordered(graph: Graph, name: str, nodes: set[str]) -> tuple[str, ...]:
+def ordered(graph: Graph, name: str, nodes: Iterable[str]) -> tuple[str, ...]:
+    """Gives a concept's nodes in the node table's order; refuses constants, which are always on."""
     kinds = graph.nodes["kind"].cast(pl.String)
     constants = sorted(node for node in nodes if kinds[graph.row(node)] in CONSTANTS)
     if constants:

@@ -48,13 +48,13 @@ def named(graph: Graph, part: str) -> set[str]:
     if _FEATURE.fullmatch(part):
         return _feature(graph, part)
     kind, colon, value = (piece.strip() for piece in part.partition(":"))
-    if colon and kind in _WAYS:
-        return _WAYS[kind](graph, value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value)
+    if colon and kind in WAYS:
+        return WAYS[kind](graph, value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value)
     if colon and kind not in ("bias", "logit"):
-        written = ", ".join(f"{way}:…" for way in _WAYS)
+        written = ", ".join(f"{way}:…" for way in WAYS)
         raise UsageError(
             f"{part!r} selects by {kind!r}, which is no way to select: write {written} or the name of a"
-            f" node.{near_matches(kind, _WAYS)}"
+            f" node.{near_matches(kind, WAYS)}"
         )
     if "/" in part or "@" in part or colon:
         return {str(graph.nodes["node"][graph.row(part)])}  # refuses, near matches offered
@@ -84,14 +84,14 @@ def _token(graph: Graph, text: str) -> set[str]:
         raise NotFound(f"token:{text} needs the prompt's tokens, which this graph does not hold: use pos:3.")
     if not text.strip():
         raise UsageError('token: names no word: write token:Dallas or token:" Dallas".')
-    places = _spelt(words, text)
+    places = spelt(words, text)
     if not places:
         hint = near_matches(text.strip(), {word.strip() for word in words})
         raise NotFound(f"No token {text!r} in the prompt {''.join(words)!r}.{hint}")
-    return _placed(graph, places)
+    return placed(graph, places)
 
 
-def _spelt(words: Sequence[str], text: str) -> set[int]:
+def spelt(words: Sequence[str], text: str) -> set[int]:
     """Gives the positions of the tokens that, alone or several in a row, spell the text."""
     found: set[int] = set()
     for start in range(len(words)):
@@ -108,13 +108,14 @@ def _spelt(words: Sequence[str], text: str) -> set[int]:
 def _position(graph: Graph, text: str) -> set[str]:
     first, last = _interval("pos", text)
     at = graph.nodes.filter(pl.col("kind").is_in(PLACED))["pos"]
-    found = _placed(graph, range(first, last + 1))
+    found = placed(graph, range(first, last + 1))
     if not found:
         raise NotFound(f"No token or feature at pos:{text}: positions go from {at.min()!r} to {at.max()!r}.")
     return found
 
 
-def _placed(graph: Graph, places: Iterable[int]) -> set[str]:
+def placed(graph: Graph, places: Iterable[int]) -> set[str]:
+    """Gives the token, the positional embedding and every feature at some positions."""
     here = pl.col("kind").is_in(PLACED) & pl.col("pos").is_in(list(places))
     return set(graph.nodes.filter(here)["node"])
 
@@ -177,9 +178,11 @@ def _interval(what: str, text: str) -> tuple[int, int]:
     return first, last
 
 
-_WAYS: Final[Mapping[str, Callable[[Graph, str], set[str]]]] = {
+WAYS: Final[Mapping[str, Callable[[Graph, str], set[str]]]] = {
     "token": _token,
     "pos": _position,
     "label": _label,
     "layer": _layer,
+    "concept": _concept,
 }
+"""Ways to select by something, written WAY:VALUE."""

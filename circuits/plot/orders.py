@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
+from circuits.graph.names import resolve_target
 from circuits.plot.waterfall import WIDTH, waterfall
 from circuits.query.orders import NONE, orders_table
-from circuits.query.subject import find
 
 
 def interaction_orders(graph: Graph, target: str | None = None, *, width: float = WIDTH) -> Figure:
@@ -30,7 +30,7 @@ def interaction_orders(graph: Graph, target: str | None = None, *, width: float 
     if not len(graph.hyperedges):
         raise UsageError(NONE)
     if target is not None:
-        node = find(graph, target)
+        node = resolve_target(graph, target)
     else:
         known = set(graph.hyperedges.filter(channel="output", order=1)["target"])
         node = next((name for name in graph.targets if name in known), (graph.targets or ["any target"])[0])

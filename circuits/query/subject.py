@@ -9,10 +9,11 @@ import polars as pl
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from circuits.errors import NotFound, UsageError, near_matches
+from circuits.errors import UsageError
 from circuits.graph.graph import Graph, edge_frame
 from circuits.graph.hyper import minus, with_hyperedges
 from circuits.graph.influence import normalised, propagate
+from circuits.graph.names import resolve_target
 from circuits.query.text import Naming
 
 
@@ -44,15 +45,16 @@ class Subject:
 
         Args:
             graph: any graph.
-            target: a node name, or a token as the target is spelt (`Paris`, `" Paris"`); the
-                heaviest target unless given.
+            target: a node, an output by its token, a feature by its label
+                (`circuits.graph.names.resolve_target`); the heaviest target unless given.
             over: a second logit: the question is then about `target` minus `over`.
 
         Raises:
             NotFound: no such node.
-            UsageError: nothing flows into the node, or its incoming edges were not computed.
+            UsageError: several are called so; nothing flows into the node, or its incoming edges were
+                not computed.
         """
-        node = _heaviest(graph) if target is None else find(graph, target)
+        node = _heaviest(graph) if target is None else resolve_target(graph, target)
         second = None
         if over is not None:
             second = _find_difference(graph, node, over)
@@ -87,26 +89,6 @@ class Subject:
         if self.kind == "logit":
             return self.naming.output(self.node)
         return self.naming.phrase(self.node)
-
-
-def find(graph: Graph, name: str) -> str:
-    """Gives the node a name means: itself, or the logit of a token written with or without quotes.
-
-    Raises:
-        NotFound: no such node; near matches are offered.
-    """
-    bare = name.strip().strip('"')
-    forms = (name, f"logit:{name}", f"logit:{bare}", f"logit:{bare.strip()}")
-    found = next((form for form in forms if form in graph.index), None)
-    if found is not None:
-        return found
-    known = graph.nodes.filter(pl.col("kind") == "logit")["node"].to_list()
-    if not known or name[:1].isdigit() or "@" in name:
-        return str(graph.nodes["node"][graph.row(name)])
-    raise NotFound(
-        f"No target {name!r} in this graph.{near_matches(f'logit:{bare}', known)} It explains"
-        f" {', '.join(known)}; others need a run of their own (--target)."
-    )
 
 
 def difference(graph: Graph, one: str, other: str) -> tuple[Graph, str]:
@@ -177,7 +159,7 @@ def _find_difference(graph: Graph, node: str, over: str) -> str | None:
     """Gives the second logit's node, or None where the graph holds the difference itself."""
     if f"{node}-{over.strip().removeprefix('logit:')}" in graph.index:
         return None
-    second = find(graph, over)
+    second = resolve_target(graph, over)
     kinds = [str(graph.nodes["kind"][graph.row(name)]) for name in (node, second)]
     if kinds != ["logit", "logit"] or node == second:
         raise UsageError(f"{node} over {second} is no difference of two outputs: name two logits.")

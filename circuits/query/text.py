@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuits.graph.graph import Graph
+from circuits.graph.names import quoted as quoted  # one way to write tokens
 
 KIND_WORDS: Mapping[str, str] = {
     "token": "token embeddings",
@@ -132,16 +132,6 @@ class Naming:
 
 _HEAD = re.compile(r"^(head|score|odds):(\d+\.\d+)(?:@(\d+),(\d+)(?:-(\d+))?)?$")
 """Names of heads, attention scores and log-odds, as `circuits.schema` has them."""
-
-
-def quoted(text: str) -> str:
-    r"""Gives a token in double quotes, with line breaks and the like made visible.
-
-    Example:
-        >>> print(quoted(" Mary"), quoted(chr(10)))
-        " Mary" "\n"
-    """
-    return json.dumps(text, ensure_ascii=False)
 
 
 def short(text: str, width: int) -> str:
