@@ -26,6 +26,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -80,6 +81,9 @@ def resolve(graph: Graph, text: str | Concept) -> Concept:
         raise UsageError("A name is empty: write a node, a concept, a label or a word of the prompt.")
     if concept := _defined(graph, name):
         return concept
+    inner = unquoted(name)
+    if inner and inner.strip() and not any(True for way in (_meanings, _inside) for _ in way(graph, name)):
+        return resolve(graph, inner)  # quotes that only hold together what is no word
     if _is_list(graph, name):
         nodes = nodes_of_spec(graph, name, name, lambda graph, part: set(_meaning(graph, part).nodes))
         return Concept(name, ordered(graph, name, nodes))
@@ -103,6 +107,9 @@ def resolve_target(graph: Graph, text: str) -> str:
     """
     if not text.strip():
         raise UsageError("The target is empty: name an output or a feature.")
+    inner = unquoted(text)
+    if inner and (inner in graph.index or _pair(inner)):
+        text = inner
     if text in graph.index or text.strip() in graph.index:
         return text if text in graph.index else text.strip()
     outputs = _outputs(graph, text)
@@ -174,9 +181,8 @@ def _meaning(graph: Graph, text: str) -> Meaning:
         raise UsageError(_ambiguous(text, meanings))
     if meanings:
         return meanings[0]
-    inner = unquoted(text)
-    if text == WORDS or (inner and (inner in graph.index or _FEATURE.fullmatch(inner))):
-        return Meaning(inner or text, "as it is written", text, frozenset(named(graph, inner or text)))
+    if text == WORDS:
+        return Meaning(text, "as it is written", text, frozenset(named(graph, text)))
     raise NotFound(_nothing(graph, text))
 
 
@@ -325,8 +331,21 @@ def _no_target(graph: Graph, text: str, *, word: bool) -> str:
         near = f" It is a word of the prompt, into which nothing flows.{near}"
     listed = ", ".join(known_outputs) or "no output"
     return (
-        f"No target {text!r} in this graph.{near} It explains {listed}; others need a run of their own"
-        " (--target)."
+        f"No target {text!r} in this graph.{near} It explains {listed}; another needs a run of its own:"
+        f" {_attribute_line(graph, text)}."
+    )
+
+
+def _attribute_line(graph: Graph, text: str) -> str:
+    """Gives the command that makes a run which explains another output of the same prompt."""
+    prompt = (graph.meta.get("prompt") or {}).get("text") or "PROMPT"
+    words = ["circuits", "attribute", shlex.quote(str(prompt))]
+    for part, usual in (("model", "smollm2"), ("dictionary", "neurons")):
+        spec = (graph.meta.get(part) or {}).get("spec") or usual
+        words += [f"--{part}", shlex.quote(str(spec))] if spec != usual else []
+    token = unquoted(text)
+    return " ".join(
+        [*words, "--target", shlex.quote(f" {text.strip()}" if token is None else token), "-o NEW"]
     )
 
 
