@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from circuits.dictionaries.base import AbstractDictionary
 from circuits.errors import NotFound, UsageError, near_matches
 from circuits.graph.actions import UNTOUCHED, Affine, Intervention
+from circuits.models.base import Model
 
 _NAME: Final = re.compile(r"(?:(tok|pos)@(\d+)|err(\d+)@(\d+)|(\d+)/(\d+)(?:@(\d+))?)")
 _NOT_TO_BE_SET: Final = re.compile(r"bias:|rest$|logit:")
@@ -42,6 +44,24 @@ class Limits:
     positions_embedded: bool
     known: Sequence[str] = ()
 
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        dictionary: AbstractDictionary,
+        n_positions: int | None,
+        known: Sequence[str] = (),
+    ) -> Limits:
+        """Gives what there is in a model, a dictionary and a text of so many tokens."""
+        return cls(
+            n_positions=n_positions,
+            n_layers=model.n_layers,
+            layers=dictionary.layers,
+            n_features=dictionary.n_features,
+            positions_embedded=model.anatomy.position_embedding is not None,
+            known=known,
+        )
+
 
 @dataclass(frozen=True)
 class Acts:
@@ -52,12 +72,13 @@ class Acts:
     position: Mapping[int, float] = field(default_factory=dict)
     error: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
-    def at(self, n_positions: int) -> Acts:
-        """Gives the same with features at every position written out."""
+    def at(self, positions: range) -> Acts:
+        """Gives the same at some positions, features at every position written out, all others left out."""
         found: dict[Feature, Affine] = {}
         for feature, done in self.features.items():
-            positions = range(n_positions) if feature.pos is None else (feature.pos,)
-            for p in positions:
+            for p in positions if feature.pos is None else (feature.pos,):
+                if p not in positions:
+                    continue
                 place = feature._replace(pos=p)
                 found[place] = done.after(found.get(place, UNTOUCHED))
         return Acts(found, self.token, self.position, self.error)

@@ -23,7 +23,9 @@ from circuits.errors import UsageError
 from circuits.extraction.fold import Frozen
 from circuits.graph.actions import Intervention
 from circuits.graph.graph import Graph
+from circuits.intervene.anywhere import on_text
 from circuits.intervene.check import Target, check_same, checked_tables, prompt_of, targets_of
+from circuits.intervene.generate import Written, generate
 from circuits.intervene.hold import FREE, Hold
 from circuits.intervene.now import Gate, gate_of
 from circuits.intervene.outcome import Outcome
@@ -135,7 +137,8 @@ class Session:
         if batch is not None and batch < 1:
             raise UsageError(f"A batch of {batch} interventions is empty: give 1 or more.")
         n = len(self.prompt.ids)
-        acts = [placed(one, self._limits).at(n) for one in interventions]
+        limits = Limits.of(self.model, self.dictionary, n, self.graph.nodes["node"].to_list())
+        acts = [placed(one, limits).at(range(n)) for one in interventions]
         before = self.recorded.frozen.forward.logits[-1]
         moved = before.new_zeros(len(acts), len(before))
         values = np.tile(np.array([t.value for t in self.targets]), (len(acts), 1))
@@ -162,6 +165,19 @@ class Session:
             logits=after.numpy(),
             flops=flops,
         )
+
+    def generate(
+        self, intervention: Intervention, n_tokens: int = 20, *, progress: Progress | None = None
+    ) -> Written:
+        """Gives what the free model writes after the prompt: see `circuits.intervene.generate`."""
+        return generate(self.model, self.dictionary, self.prompt.ids, intervention, n_tokens, progress)
+
+    def elsewhere(
+        self, text: str | Sequence[int], intervention: Intervention
+    ) -> tuple[Float[np.ndarray, "n v"], Float[np.ndarray, "n v"]]:
+        """Gives next-token logits at every position of another text: see `circuits.intervene.anywhere`."""
+        ids = self.model.encode(text) if isinstance(text, str) else text
+        return on_text(self.model, self.dictionary, ids, intervention)
 
     def _pass(
         self, acts: Sequence[Acts], hold: Hold
@@ -199,7 +215,7 @@ class Session:
         """Gives how the targets change: logits less their mean over the vocabulary, or pre-activations."""
         wide = logits.double()
         mean, still = wide.mean(dim=1), torch.zeros(len(logits), dtype=torch.float64)
-        columns = []
+        columns: list[Tensor] = []
         for target in self.targets:
             match target.ids:
                 case ():
@@ -209,18 +225,7 @@ class Session:
                     columns.append(wide[:, one] - mean)
                 case (one, other):
                     columns.append(wide[:, one] - wide[:, other])
-        return torch.stack(columns, dim=1).numpy()
-
-    @property
-    def _limits(self) -> Limits:
-        return Limits(
-            n_positions=len(self.prompt.ids),
-            n_layers=self.model.n_layers,
-            layers=self.dictionary.layers,
-            n_features=self.dictionary.n_features,
-            positions_embedded=self.model.anatomy.position_embedding is not None,
-            known=self.graph.nodes["node"].to_list(),
-        )
+        return torch.stack(columns, dim=1).numpy() if columns else np.zeros((len(logits), 0))
 
     @cached_property
     def _kept(self) -> Kept:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import torch
@@ -36,7 +36,9 @@ class Kept:
             return cls(recorded, _of_nodes(active))
         rule = selection(entry) or AllActive()
         asked = Prompt(prompt.text, prompt.ids, prompt.tokens, targets(graph) or prompt.targets)
-        return cls(recorded, rule.chooser(frozen, resolve(frozen, asked)))
+        weights = dict(graph.nodes.select("node", "target_weight").iter_rows())
+        aims = [replace(a, weight=weights.get(a.name, a.weight)) for a in resolve(frozen, asked)]
+        return cls(recorded, rule.chooser(frozen, aims))
 
     def error(self, layer: int) -> Float[Tensor, "n d"]:
         """Gives what they, skip connection and constants leave of what the layer writes to the stream."""
