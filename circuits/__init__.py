@@ -44,13 +44,17 @@ if TYPE_CHECKING:
     from circuits.extraction.estimate import Estimate, estimate
     from circuits.extraction.extract import Extraction, extract
     from circuits.extraction.select import AllActive, ByAttribution, NormShare
+    from circuits.graph.actions import Intervention, ablate
     from circuits.graph.concepts import Concept
     from circuits.graph.graph import Graph
     from circuits.graph.influence import scores
     from circuits.graph.io import load_run, save_run
+    from circuits.graph.predict import predict
     from circuits.graph.prune import prune
     from circuits.graph.run import run
     from circuits.graph.views import to_networkx, to_scipy
+    from circuits.intervene.hold import Hold
+    from circuits.intervene.session import Session
     from circuits.models.load import load_model
     from circuits.planted.plant import plant
     from circuits.plot.matrix import interaction_matrix
@@ -86,13 +90,17 @@ __all__ = [
     "FeatureTarget",
     "Gates",
     "Graph",
+    "Hold",
+    "Intervention",
     "Logit",
     "LogitDifference",
     "NormShare",
     "Prompt",
+    "Session",
     "TopLogits",
     "Trace",
     "__version__",
+    "ablate",
     "attribute",
     "concept_test",
     "describe",
@@ -113,6 +121,7 @@ __all__ = [
     "load_trace",
     "network",
     "plant",
+    "predict",
     "prune",
     "run",
     "save_cards",
@@ -146,13 +155,17 @@ _HOMES: Final = {
     "FeatureTarget": "prompt.FeatureTarget",
     "Gates": "engine.gates.method.Gates",
     "Graph": "graph.graph.Graph",
+    "Hold": "intervene.hold.Hold",
+    "Intervention": "graph.actions.Intervention",
     "Logit": "prompt.Logit",
     "LogitDifference": "prompt.LogitDifference",
     "NormShare": "extraction.select.NormShare",
     "Prompt": "prompt.Prompt",
     "QK": "engine.qk.method.QK",
+    "Session": "intervene.session.Session",
     "TopLogits": "prompt.TopLogits",
     "Trace": "trace.Trace",
+    "ablate": "graph.actions.ablate",
     "attribute": "engine.attribute.attribute",
     "concept_test": "engine.concepts.measure.concept_test",
     "describe": "cards.describe.describe",
@@ -173,6 +186,7 @@ _HOMES: Final = {
     "load_trace": "trace_io.load_trace",
     "network": "plot.network.network",
     "plant": "planted.plant.plant",
+    "predict": "graph.predict.predict",
     "prune": "graph.prune.prune",
     "run": "graph.run.run",
     "save_cards": "cards.store.save_cards",

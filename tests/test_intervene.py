@@ -290,3 +290,26 @@ def test_another_model_is_refused_unless_forced(tried) -> None:
     assert found.before[place] == pytest.approx(expected)
     assert np.isfinite(found.values).all()
     assert found.effects.any()
+
+
+# ------------------------------------------------------------------------------ what is told
+
+
+def test_an_outcome_tells_outputs_before_and_after_and_effects(tried) -> None:
+    _, graph, session = tried
+    change = [ablate(["tok@1"]), Intervention.of("on", setting({"1/4@5": 9.0}))]
+    found = session.run(change)
+    top = found.top(2)
+    assert top["intervention"].unique(maintain_order=True).to_list() == ["without tok@1", "on"]
+    mine = top.filter(intervention="on")
+    weights = np.exp(found.logits[1] - found.logits[1].max())
+    chances = weights / weights.sum()
+    assert mine["id"][0] == int(chances.argmax())
+    assert {int(found.logits_before.argmax()), *np.argsort(-chances)[:2].tolist()} <= set(mine["id"])
+    np.testing.assert_allclose(mine["after"], chances[mine["id"].to_list()], rtol=1e-6)
+    np.testing.assert_allclose(mine["change"], mine["after"] - mine["before"])
+    assert mine["token"].to_list() == [f"t{i}" for i in mine["id"]]
+    table = found.table()
+    assert table["target"].to_list() == [*graph.targets, *graph.targets]
+    np.testing.assert_array_equal(table["effect"].to_numpy().reshape(2, -1), found.effects)
+    assert table["done"].to_list()[-1] == ["1/4@5=9"]

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.graph.actions import Affine
 from circuits.intervene.hold import Hold
 from circuits.intervene.moves import (
     added_moved,
@@ -69,6 +70,13 @@ class Pass:
     start: tuple[int, int]
     seen: dict[Feature, Float[Tensor, "B"]] = field(default_factory=dict)
     _pending: dict[int, Moved] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        layers = range(self.recorded.frozen.model.n_layers)
+        self._done: list[list[dict[Feature, Affine]]] = [[{} for _ in self.acts] for _ in layers]
+        for b, one in enumerate(self.acts):
+            for feature, affine in one.features.items():
+                self._done[feature.layer][b][feature] = affine
 
     def logits(self) -> Float[Tensor, "B v"]:
         """Gives how the logits at the last position change, before any softcap."""
@@ -191,7 +199,7 @@ class Pass:
             if feature in table.index:
                 column = table.index[feature]
                 self.seen[feature] = z[:, column] - table.pre_activation[column]
-        done = acted(table, [one.features for one in self.acts])
+        done = acted(table, self._done[table.layer])
         forced = torch.zeros_like(now)  # what acting on features changes beyond their response
         if done is not None:
             forced = torch.where(done[2], done[0] * now + done[1] - now, forced)
@@ -210,7 +218,7 @@ class Pass:
         """Acts on features of a layer, evaluated where the stream now is."""
         dictionary = self.recorded.frozen.dictionary
         watched = [f for f in self.asked.watched if f.layer == layer and (f.pos or 0) >= self.start[0]]
-        acting = any(f.layer == layer for one in self.acts for f in one.features)
+        acting = any(self._done[layer])
         if not (watched or acting):
             return
         now = self.recorded.features_input(layer)[self.start[0] :] + x
@@ -223,8 +231,6 @@ class Pass:
             z, recorded = (evaluate(dictionary, layer, at, ids, gate)[0][:, 0] for at in (seen, still))
             self.seen[feature] = z - recorded
         if acting:
-            added = additions(
-                dictionary, layer, now, [one.features for one in self.acts], (self.start[0], gate)
-            )
+            added = additions(dictionary, layer, now, self._done[layer], (self.start[0], gate))
             for into, part in added.items():
                 self._write(into, part)

@@ -41,7 +41,10 @@ from circuits.prompt import Prompt
 Progress = Callable[[str, int, int], None]
 
 ACTIVATION_BYTES: Final = 2**28
-"""About so much the activations of one batch take, unless a batch is asked for."""
+"""About so much the activations of one batch take at most, unless a batch is asked for."""
+
+AT_ONCE: Final = 32
+"""More interventions at once gain little, and the more there are the earlier their first one begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +130,7 @@ class Session:
         Args:
             interventions: what is done, one row of the outcome each.
             hold: what is held still.
-            batch: interventions at once; unless given, as many as take about `ACTIVATION_BYTES`.
+            batch: interventions at once; `AT_ONCE` unless given, fewer where they take `ACTIVATION_BYTES`.
             progress: told of each batch.
 
         Raises:
@@ -164,6 +167,7 @@ class Session:
             logits_before=self.logits_before,
             logits=after.numpy(),
             flops=flops,
+            decode=self.model.decode,
         )
 
     def generate(
@@ -232,7 +236,7 @@ class Session:
         return Kept.of(self.recorded, self.graph, self.prompt)
 
     def _batch(self, hold: Hold) -> int:
-        """Gives how many interventions take about `ACTIVATION_BYTES` at once."""
+        """Gives how many interventions to run at once: `AT_ONCE`, fewer where memory is short."""
         anatomy, n = self.model.anatomy, len(self.prompt.ids)
         layer = anatomy.layers[0]
         inner = 0 if hold.mlps and hold.until is None and not self.recorded.frozen.on_stream else 3
@@ -241,7 +245,9 @@ class Session:
         numbers = n * (12 * self.model.width + inner * len(layer.mlp.up) + heads)
         numbers += 3 * len(anatomy.unembedding)
         numbers += 8 * max((len(t.position) for t in self.tables.values()), default=0)
-        return max(1, ACTIVATION_BYTES // (numbers * self.recorded.frozen.forward.final.element_size()))
+        return min(
+            AT_ONCE, max(1, ACTIVATION_BYTES // (numbers * self.recorded.frozen.forward.final.element_size()))
+        )
 
     def __repr__(self) -> str:
         count = sum(len(t.position) for t in self.tables.values())
