@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from circuits.extraction.extract import Extraction, extract
     from circuits.extraction.select import AllActive, ByAttribution, NormShare
     from circuits.graph.actions import Intervention, ablate
+    from circuits.graph.concept_graph import concept_graph, ungroup
     from circuits.graph.concepts import Concept
     from circuits.graph.graph import Graph
     from circuits.graph.influence import scores
@@ -102,6 +103,7 @@ __all__ = [
     "__version__",
     "ablate",
     "attribute",
+    "concept_graph",
     "concept_test",
     "describe",
     "estimate",
@@ -133,6 +135,7 @@ __all__ = [
     "scores",
     "to_networkx",
     "to_scipy",
+    "ungroup",
     "upset",
     "why",
 ]
@@ -167,6 +170,7 @@ _HOMES: Final = {
     "Trace": "trace.Trace",
     "ablate": "graph.actions.ablate",
     "attribute": "engine.attribute.attribute",
+    "concept_graph": "graph.concept_graph.concept_graph",
     "concept_test": "engine.concepts.measure.concept_test",
     "describe": "cards.describe.describe",
     "estimate": "extraction.estimate.estimate",
@@ -198,6 +202,7 @@ _HOMES: Final = {
     "scores": "graph.influence.scores",
     "to_networkx": "graph.views.to_networkx",
     "to_scipy": "graph.views.to_scipy",
+    "ungroup": "graph.concept_graph.ungroup",
     "upset": "plot.upset.upset",
     "why": "query.why.why",
 }

@@ -286,12 +286,12 @@ def traces(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Trace:
         "dtype": dtype or draw(st.sampled_from([np.float32, np.float64])),
     }
     seed = draw(st.integers(0, 2**16))
-    with _dice_put_back():
+    with dice_put_back():
         return random_trace(seed, **settings)
 
 
 @contextlib.contextmanager
-def _dice_put_back() -> Iterator[None]:
+def dice_put_back() -> Iterator[None]:
     """Beartype throws Python's dice to pick the items it checks; Hypothesis forbids that in strategies."""
     state = random.getstate()
     try:
@@ -402,5 +402,5 @@ def graphs(draw: st.DrawFn, *, dtype: type[np.floating] | None = None) -> Graph:
         "dtype": dtype or draw(st.sampled_from([np.float32, np.float64])),
     }
     seed = draw(st.integers(0, 2**16))
-    with _dice_put_back():
+    with dice_put_back():
         return random_graph(seed, **options)

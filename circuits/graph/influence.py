@@ -94,6 +94,27 @@ def arriving(graph: Graph, shares: sp.csr_array | None = None) -> Float[np.ndarr
     return np.asarray(propagate(normalised(graph) if shares is None else shares, asked) + asked)
 
 
+def through(graph: Graph, rows: Int[np.ndarray, "k"], shares: sp.csr_array | None = None) -> float:
+    """Gives the share of the targets that passes through at least one of some nodes, each path counted once.
+
+    Followed back from the targets, a path counts where it first comes to one of the nodes, and is not
+    followed further: with A' the shares whose rows at these nodes are 0, the sum over them of
+    wᵀ(I − A')⁻¹. It is at most the sum of their influences, which counts a path once for each node on it.
+
+    Args:
+        graph: any graph; what its column `influence` holds does not matter.
+        rows: of the node table.
+        shares: `normalised(graph)`, where it is at hand already.
+    """
+    whole = normalised(graph) if shares is None else shares
+    goes_on = np.ones(len(graph.nodes))
+    goes_on[rows] = 0
+    ending = sp.csr_array(
+        (whole.data * np.repeat(goes_on, np.diff(whole.indptr)), whole.indices, whole.indptr), whole.shape
+    )
+    return float(arriving(graph, ending)[rows].sum())
+
+
 def with_influence(graph: Graph) -> Graph:
     """Gives the same graph with the node column `influence` filled in."""
     return graph.with_nodes(influence=pl.Series(influence(graph)))

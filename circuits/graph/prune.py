@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
@@ -85,6 +87,26 @@ def top(graph: Graph, n_nodes: int) -> Graph:
     source, target = graph.ends
     edges = kept[source] & kept[target] & ~of_kind(graph, *CONSTANTS)[source]
     return _keep(graph, kept, edges).with_meta(pruned={"n_nodes": n_nodes} | _sizes(graph))
+
+
+def only(graph: Graph, nodes: Sequence[str]) -> Graph:
+    """Gives the graph with these nodes, besides tokens, positional embeddings and targets.
+
+    All edges between what stays stay; what is cut off is added to `rest` as `prune` does it.
+
+    Args:
+        graph: any graph.
+        nodes: names of nodes that stay whatever their influence.
+
+    Raises:
+        NotFound: a name is no node.
+    """
+    graph = with_influence(graph)
+    kept = _always(graph)
+    kept[[graph.row(node) for node in nodes]] = True
+    source, target = graph.ends
+    edges = kept[source] & kept[target] & ~of_kind(graph, *CONSTANTS)[source]
+    return _keep(graph, kept, edges).with_meta(pruned={"kept": len(set(nodes))} | _sizes(graph))
 
 
 def _always(graph: Graph) -> Bool[np.ndarray, "N"]:

@@ -90,6 +90,8 @@ class Naming:
             return f"the logit of {self.output(node)}"
         if kind != "feature":
             return node
+        if self._grouped(row):
+            return f"the concept {quoted(node)}"
         label = self.graph.nodes["label"][row]
         said = f" [{short(str(label), 48)}]" if label else ""
         return f"feature {node.split('@')[0]} at {self.token(pos)}{said}"
@@ -107,7 +109,7 @@ class Naming:
             return f"position of {self.token(pos)}"
         if kind == "error":
             return f"error {layer} at {self.token(pos)}"
-        if kind == "feature":
+        if kind == "feature" and not self._grouped(row):
             return f"{node.split('@')[0]} at {self.token(pos)}"
         return f"output {self.output(node)}" if kind == "logit" else node
 
@@ -116,6 +118,10 @@ class Naming:
         known = node in self.graph.index
         read = not known or self.graph.nodes["kind"][self.graph.index[node]] in ("token", "logit")
         return self.brief(node) if read else node
+
+    def _grouped(self, row: int) -> bool:
+        """Tells whether a node of kind feature is a concept (`circuits.graph.concept_graph`)."""
+        return self.graph.nodes["feature"][row] is None
 
     def _attention(self, name: str) -> str:
         """Gives a head, a score or log-odds in words; nothing for any other name."""
