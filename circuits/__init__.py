@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from circuits.plot.upset import upset
     from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
     from circuits.query.answer import Answer
+    from circuits.query.sql.ask import Rows, sql
+    from circuits.query.sql.budget import Budget
     from circuits.query.why import why
     from circuits.report import save_report
     from circuits.trace import Trace
@@ -77,6 +79,7 @@ __all__ = [
     "AllActive",
     "Answer",
     "Backgrounds",
+    "Budget",
     "ByAttribution",
     "Cards",
     "CircuitsError",
@@ -98,6 +101,7 @@ __all__ = [
     "NormShare",
     "Prompt",
     "Session",
+    "Rows",
     "TopLogits",
     "Trace",
     "__version__",
@@ -133,6 +137,7 @@ __all__ = [
     "save_run",
     "save_trace",
     "scores",
+    "sql",
     "to_networkx",
     "to_scipy",
     "ungroup",
@@ -143,6 +148,7 @@ __all__ = [
 _HOMES: Final = {
     "AllActive": "extraction.select.AllActive",
     "Answer": "query.answer.Answer",
+    "Budget": "query.sql.budget.Budget",
     "ByAttribution": "extraction.select.ByAttribution",
     "Backgrounds": "engine.concepts.backgrounds.Backgrounds",
     "Cards": "cards.record.Cards",
@@ -167,6 +173,7 @@ _HOMES: Final = {
     "QK": "engine.qk.method.QK",
     "Session": "intervene.session.Session",
     "TopLogits": "prompt.TopLogits",
+    "Rows": "query.sql.ask.Rows",
     "Trace": "trace.Trace",
     "ablate": "graph.actions.ablate",
     "attribute": "engine.attribute.attribute",
@@ -200,6 +207,7 @@ _HOMES: Final = {
     "save_run": "graph.io.save_run",
     "save_trace": "trace_io.save_trace",
     "scores": "graph.influence.scores",
+    "sql": "query.sql.ask.sql",
     "to_networkx": "graph.views.to_networkx",
     "to_scipy": "graph.views.to_scipy",
     "ungroup": "graph.concept_graph.ungroup",
