@@ -321,7 +321,7 @@ def _pair(text: str) -> list[str] | None:
 
 def _no_target(graph: Graph, text: str, *, word: bool) -> str:
     known_outputs = graph.nodes.filter(pl.col("kind") == "logit")["node"].to_list()
-    called = (unquoted(text) or text).strip()
+    called = (unquoted(text) or text).strip().removeprefix("logit:")
     if text[:1].isdigit() or "@" in text:
         shown = near_matches(text.strip(), graph.index)
         return f"No node {text!r} among the {len(graph.nodes)} of this graph.{shown}"
@@ -343,10 +343,8 @@ def _attribute_line(graph: Graph, text: str) -> str:
     for part, usual in (("model", "smollm2"), ("dictionary", "neurons")):
         spec = (graph.meta.get(part) or {}).get("spec") or usual
         words += [f"--{part}", shlex.quote(str(spec))] if spec != usual else []
-    token = unquoted(text)
-    return " ".join(
-        [*words, "--target", shlex.quote(f" {text.strip()}" if token is None else token), "-o NEW"]
-    )
+    token, bare = unquoted(text), text.strip().removeprefix("logit:")
+    return " ".join([*words, "--target", shlex.quote(f" {bare}" if token is None else token), "-o NEW"])
 
 
 def _spells(graph: Graph, text: str) -> bool:
