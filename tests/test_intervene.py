@@ -133,9 +133,13 @@ def test_a_feature_without_a_position_is_acted_on_at_every_one() -> None:
     n = len(session.prompt.ids)
     everywhere = Intervention("all", add({"1/7": 0.8}))
     each = Intervention("each", add({f"1/7@{p}": 0.8 for p in range(n)}))
+    both = Intervention("both", {**add({"1/7": 0.8}), **scale({"1/7@2": 3.0})})  # one after the other
+    last = Intervention("last", {**each.nodes, "1/7@2": Affine(3.0, 2.4)})
     for hold in (FREE, FROZEN):
-        found = session.run([everywhere, each], hold)
+        found = session.run([everywhere, each, both, last], hold)
         np.testing.assert_array_equal(found.logits[0], found.logits[1])
+        np.testing.assert_allclose(found.logits[2], found.logits[3], rtol=1e-12)
+        assert np.abs(found.logits[2] - found.logits[0]).max() > 1e-6
 
 
 def test_a_feature_the_run_left_out_is_set_and_all_else_stays(make) -> None:
@@ -207,10 +211,10 @@ def test_writing_under_an_intervention_is_one_token_after_the_other(name: str) -
     model = model_of(name)
     dictionary = tiny_clt(model, "jumprelu")
     _, session = run_of(model, dictionary)
-    change = Intervention("steer", {"1/4": Affine(1.0, 4.0), "0/3@2": Affine(0.0, 2.0)})
+    change = Intervention("steer", {"1/4": Affine(1.0, 4.0), "0/3@0": Affine(0.0, 2.0)})
     ids: list[int] = list(session.prompt.ids)
     for _ in range(6):
-        done = {(1, 4, p): (1.0, 4.0) for p in range(len(ids))} | {(0, 3, 2): (0.0, 2.0)}
+        done = {(1, 4, p): (1.0, 4.0) for p in range(len(ids))} | {(0, 3, 0): (0.0, 2.0)}
         ids.append(int(logits_under(model, dictionary, ids, done)[-1].argmax()))
     written = session.generate(change, 6)
     assert written.after == tuple(ids[-6:])
