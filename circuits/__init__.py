@@ -67,6 +67,14 @@ if TYPE_CHECKING:
     from circuits.query.answer import Answer
     from circuits.query.sql.ask import Rows, sql
     from circuits.query.sql.budget import Budget
+    from circuits.query.breaks import breaks
+    from circuits.query.cuts import cuts
+    from circuits.query.limit import Limit
+    from circuits.query.minimal import minimal
+    from circuits.query.needs import needs
+    from circuits.query.paths import paths
+    from circuits.query.similar import similar
+    from circuits.query.unexplained import unexplained
     from circuits.query.why import why
     from circuits.report import save_report
     from circuits.trace import Trace
@@ -96,6 +104,7 @@ __all__ = [
     "Graph",
     "Hold",
     "Intervention",
+    "Limit",
     "Logit",
     "LogitDifference",
     "NormShare",
@@ -108,7 +117,9 @@ __all__ = [
     "ablate",
     "attribute",
     "concept_graph",
+    "breaks",
     "concept_test",
+    "cuts",
     "describe",
     "estimate",
     "evaluate",
@@ -125,7 +136,10 @@ __all__ = [
     "load_sequences",
     "load_text",
     "load_trace",
+    "minimal",
+    "needs",
     "network",
+    "paths",
     "plant",
     "predict",
     "prune",
@@ -141,6 +155,10 @@ __all__ = [
     "to_networkx",
     "to_scipy",
     "ungroup",
+    "similar",
+    "to_networkx",
+    "to_scipy",
+    "unexplained",
     "upset",
     "why",
 ]
@@ -151,6 +169,7 @@ _HOMES: Final = {
     "Budget": "query.sql.budget.Budget",
     "ByAttribution": "extraction.select.ByAttribution",
     "Backgrounds": "engine.concepts.backgrounds.Backgrounds",
+    "ByAttribution": "extraction.select.ByAttribution",
     "Cards": "cards.record.Cards",
     "CircuitsError": "errors.CircuitsError",
     "Coalitions": "engine.games.method.Coalitions",
@@ -166,6 +185,7 @@ _HOMES: Final = {
     "Graph": "graph.graph.Graph",
     "Hold": "intervene.hold.Hold",
     "Intervention": "graph.actions.Intervention",
+    "Limit": "query.limit.Limit",
     "Logit": "prompt.Logit",
     "LogitDifference": "prompt.LogitDifference",
     "NormShare": "extraction.select.NormShare",
@@ -178,7 +198,9 @@ _HOMES: Final = {
     "ablate": "graph.actions.ablate",
     "attribute": "engine.attribute.attribute",
     "concept_graph": "graph.concept_graph.concept_graph",
+    "breaks": "query.breaks.breaks",
     "concept_test": "engine.concepts.measure.concept_test",
+    "cuts": "query.cuts.cuts",
     "describe": "cards.describe.describe",
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
@@ -195,7 +217,10 @@ _HOMES: Final = {
     "load_sequences": "training.tokens.load_sequences",
     "load_text": "cards.text.load_text",
     "load_trace": "trace_io.load_trace",
+    "minimal": "query.minimal.minimal",
+    "needs": "query.needs.needs",
     "network": "plot.network.network",
+    "paths": "query.paths.paths",
     "plant": "planted.plant.plant",
     "predict": "graph.predict.predict",
     "prune": "graph.prune.prune",
@@ -211,6 +236,10 @@ _HOMES: Final = {
     "to_networkx": "graph.views.to_networkx",
     "to_scipy": "graph.views.to_scipy",
     "ungroup": "graph.concept_graph.ungroup",
+    "similar": "query.similar.similar",
+    "to_networkx": "graph.views.to_networkx",
+    "to_scipy": "graph.views.to_scipy",
+    "unexplained": "query.unexplained.unexplained",
     "upset": "plot.upset.upset",
     "why": "query.why.why",
 }

@@ -75,10 +75,13 @@ LINKS: Final = pl.List(
 )
 """What a feature reads or writes: other nodes, the signed weight, the share of the receiver's input."""
 
-SHARES = ("share", "influence", "probability")
+SHARES = (
+    *("share", "part", "kept", "share without it", "influence", "probability", "alike"),
+    *("errors", "not opened up", "small edges", "in the other"),
+)
 """Columns that hold shares and are written as percentages."""
 
-SIGNED = ("weight", "total", "up", "down", "direct", "effect")
+SIGNED = ("weight", "total", "up", "down", "direct", "effect", "interaction")
 """Columns that hold signed contributions and are written with their sign."""
 
 UNPRINTED = (

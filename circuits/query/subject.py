@@ -54,7 +54,7 @@ class Subject:
             UsageError: several are called so; nothing flows into the node, or its incoming edges were
                 not computed.
         """
-        node = _heaviest(graph) if target is None else resolve_target(graph, target)
+        node = heaviest(graph) if target is None else resolve_target(graph, target)
         second = None
         if over is not None:
             second = _find_difference(graph, node, over)
@@ -63,7 +63,7 @@ class Subject:
             else:
                 second, node = over, f"{node}-{over.strip().removeprefix('logit:')}"
         row = graph.row(node)
-        _check_opened(graph, row)
+        check_opened(graph, row)
         weight = np.zeros(len(graph.nodes))
         weight[row] = 1.0
         focused = graph.with_nodes(target_weight=pl.Series(weight))
@@ -149,7 +149,12 @@ def induced(graph: Graph, rows: Int[np.ndarray, "k"]) -> Graph:
     return with_hyperedges(part, graph)
 
 
-def _heaviest(graph: Graph) -> str:
+def heaviest(graph: Graph) -> str:
+    """Gives the heaviest target of a graph.
+
+    Raises:
+        UsageError: it has none.
+    """
     if not graph.targets:
         raise UsageError("This graph has no target: name the node to explain.")
     return graph.targets[0]
@@ -166,7 +171,12 @@ def _find_difference(graph: Graph, node: str, over: str) -> str | None:
     return second
 
 
-def _check_opened(graph: Graph, row: int) -> None:
+def check_opened(graph: Graph, row: int) -> None:
+    """Refuses a node into which nothing flows, or whose incoming edges were not computed.
+
+    Raises:
+        UsageError: it is such a node; what to do is said.
+    """
     if not graph.nodes["expanded"][row]:
         node, kind = graph.nodes["node"][row], graph.nodes["kind"][row]
         if kind in ("feature", "logit"):

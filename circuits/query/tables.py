@@ -11,7 +11,8 @@ from jaxtyping import Int
 
 from circuits.graph.influence import Scores, truncated_shares
 from circuits.query.answer import LINKS
-from circuits.query.paths import Path, leaves
+from circuits.query.ends import leaves
+from circuits.query.paths import Path
 from circuits.query.subject import Subject
 from circuits.query.text import KIND_WORDS, plain, signed
 
@@ -23,8 +24,7 @@ CAPTIONS: Mapping[str, str] = {
     "words": "How much of the influence starts at each word. weight: the direct effect of the word's"
     " embedding on the target, not through any feature.",
     "paths": "The strongest single paths. share: the part of the target's influence that flows through"
-    " exactly this path. sign: + where the path as a whole pushes the target up, − where down (an even or"
-    " odd number of negative edges).",
+    " exactly this path. sign: + where the path as a whole pushes the target up, − where down.",
     "ends": "Where influence comes from when it is followed back as far as the graph goes; the shares add"
     " up to 100%.",
     "trust": "How far this answer can be trusted.",

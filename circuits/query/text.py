@@ -175,6 +175,8 @@ def plain(value: float | None) -> str:
         return ""
     if value != value or abs(value) == float("inf"):
         return str(value)
+    if abs(value) >= 1e9:
+        return number(value)
     if abs(value) >= 1000:
         text = f"{value:,.0f}"
     else:
@@ -199,6 +201,44 @@ def percent(share: float | None) -> str:
         return "<0.01%"
     value = 100 * share
     return f"{value:.0f}%" if abs(value) >= 9.95 or value == 0 else f"{value:.2g}%".replace("-", "−")
+
+
+def number(count: float) -> str:
+    """Gives a count, as a power of ten where it is long.
+
+    Example:
+        >>> number(1234), number(3.21e12)
+        ('1,234', '3.2 × 10^12')
+    """
+    if count < 1e6:
+        return f"{count:,.0f}"
+    digits, _, power = f"{count:.1e}".partition("e+")
+    return f"{digits} × 10^{int(power)}"
+
+
+def python(
+    graph: Graph,
+    function: str,
+    asked: Mapping[str, Any],
+    usual: Mapping[str, Any] | None = None,
+    first: Sequence[str] = ("target",),
+) -> str:
+    """Gives Python that asks a question again: the run loaded, the answer printed.
+
+    Args:
+        graph: what was asked; its `meta` knows the run it came from.
+        function: of this package, by name.
+        asked: its arguments by name; those that are None are left out.
+        usual: values that need not be given.
+        first: arguments that are given without their names.
+    """
+    run = str(graph.meta.get("run") or graph.meta.get("path") or "run")
+    given = {k: v for k, v in asked.items() if v is not None and (usual or {}).get(k) != v}
+    said = [repr(given.pop(name)) for name in first if name in given]
+    said = ["graph", *said, *(f"{name}={value!r}" for name, value in given.items())]
+    call = f"circuits.{function}({', '.join(said)})".replace("Concept(", "circuits.Concept(")
+    call = call.replace("Limit(", "circuits.Limit(")
+    return f"import circuits\n\ngraph = circuits.load_run({run!r})\nprint({call})"
 
 
 def listing(parts: Iterable[str]) -> str:

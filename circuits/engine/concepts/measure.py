@@ -49,6 +49,7 @@ class ConceptTest:
             largest first; they add up to it. Of the first graph alone.
         scores: the attention scores two of the concepts meet in: score, weight, pairs; empty unless the
             first graph has interactions of channel qk.
+        tables: worths by background (or graph): one a row, columns as in `mean`.
     """
 
     concepts: tuple[Concept, ...]
@@ -63,6 +64,7 @@ class ConceptTest:
     evaluations: int
     gates: pl.DataFrame
     scores: pl.DataFrame
+    tables: Float[np.ndarray, "R S"]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -138,6 +140,7 @@ def concept_test(
         evaluations=sum(test.evaluations for test in tests),
         gates=first.gates,
         scores=first.scores,
+        tables=tables,
     )
 
 
