@@ -65,8 +65,6 @@ if TYPE_CHECKING:
     from circuits.plot.upset import upset
     from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
     from circuits.query.answer import Answer
-    from circuits.query.sql.ask import Rows, sql
-    from circuits.query.sql.budget import Budget
     from circuits.query.breaks import breaks
     from circuits.query.cuts import cuts
     from circuits.query.limit import Limit
@@ -74,6 +72,8 @@ if TYPE_CHECKING:
     from circuits.query.needs import needs
     from circuits.query.paths import paths
     from circuits.query.similar import similar
+    from circuits.query.sql.ask import Rows, sql
+    from circuits.query.sql.budget import Budget
     from circuits.query.unexplained import unexplained
     from circuits.query.why import why
     from circuits.report import save_report
@@ -116,8 +116,8 @@ __all__ = [
     "__version__",
     "ablate",
     "attribute",
-    "concept_graph",
     "breaks",
+    "concept_graph",
     "concept_test",
     "cuts",
     "describe",
@@ -151,14 +151,12 @@ __all__ = [
     "save_run",
     "save_trace",
     "scores",
+    "similar",
     "sql",
     "to_networkx",
     "to_scipy",
-    "ungroup",
-    "similar",
-    "to_networkx",
-    "to_scipy",
     "unexplained",
+    "ungroup",
     "upset",
     "why",
 ]
