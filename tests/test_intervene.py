@@ -15,6 +15,7 @@ from sample_graph import sample_graph
 from test_intervene_frozen import run_of
 from tiny_saes import tiny_clt, tiny_sae
 
+from circuits.dictionaries.load import load_dictionary
 from circuits.dictionaries.neurons import Neurons
 from circuits.engine.attribute import attribute
 from circuits.engine.edges import Edges
@@ -27,8 +28,9 @@ from circuits.graph.predict import predict
 from circuits.intervene.hold import FREE, FROZEN, Hold
 from circuits.intervene.session import Session
 from circuits.models.forward import capped, forward, rebuild
+from circuits.models.load import load_model
 from circuits.models.sites import replaced
-from circuits.prompt import FeatureTarget, Logit
+from circuits.prompt import FeatureTarget, Logit, Prompt
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +177,19 @@ def test_errors_of_a_pruned_or_chosen_run_are_those_it_was_made_with() -> None:
     np.testing.assert_allclose(whole.values, expected, rtol=1e-9)
 
 
+def test_features_never_expanded_stay_unless_acted_on() -> None:
+    model = model_of("gemma2")
+    clt = tiny_clt(model)
+    trace = extract(model, clt, prompt_of(model), PLAIN)
+    graph = attribute(trace, (Edges(tolerance=0.0, max_features=25),))
+    shut = graph.nodes.filter(pl.col("kind") == "feature", ~pl.col("expanded"), pl.col("layer") == 1)
+    change = [ablate(["tok@2"]), Intervention("x", scale({shut["node"][0]: 3.0})), ablate([active(graph, 0)])]
+    found = Session.of(model, clt, graph).run(change, FROZEN)
+    np.testing.assert_allclose(found.values, predict(graph, change), rtol=1e-9)
+    whole = Session.of(model, clt, attribute(trace, (Edges(tolerance=0.0),))).run(change, FROZEN)
+    assert np.abs(whole.values - found.values).max() > 1e-2
+
+
 @pytest.mark.parametrize("kind", ["relu", "neurons"])
 def test_a_feature_may_be_the_target(kind: str, make) -> None:
     model = model_of("llama")
@@ -188,6 +203,24 @@ def test_a_feature_may_be_the_target(kind: str, make) -> None:
     assert free.values[0, graph.targets.index(node)] != free.before[graph.targets.index(node)]
     late = free.effects[2, graph.targets.index(node)]
     assert late == pytest.approx(0, abs=1e-12)  # acting on the target itself does not change what reaches it
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"), [("toy", "The capital of Texas is"), ("smollm2", "The capital of")]
+)
+def test_bundled_models_do_what_their_graphs_say(spec: str, text: str) -> None:
+    model = load_model(spec)
+    dictionary = load_dictionary("toy" if spec == "toy" else "neurons", model)
+    settings = Extraction(None if spec == "toy" else ByAttribution(300), labels=False)
+    trace = extract(model, dictionary, Prompt.of(text, model), settings)
+    graph = attribute(trace, (Edges(tolerance=0.0),))
+    best = graph.nodes.filter(kind="feature").sort("influence", descending=True)["node"].to_list()
+    change = [ablate(best[:1]), ablate(best[:40]), ablate(["tok@2"]), Intervention("up", add({best[3]: 2.0}))]
+    change += [ablate([graph.nodes.filter(kind="error")["node"][9]])]
+    found = Session.of(model, dictionary, graph).run(change, FROZEN)
+    size = np.abs(found.effects).max(axis=1, keepdims=True)
+    assert size.min() > 1e-3
+    assert (np.abs(found.values - predict(graph, change)) / np.maximum(size, 1)).max() < 1e-4
 
 
 # ------------------------------------------------------------------------------ other texts

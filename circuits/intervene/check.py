@@ -132,7 +132,7 @@ def checked_tables(recorded: Recorded, graph: Graph, *, trusted: bool) -> dict[i
             )
         places = [Feature(*place) for place in part.select("layer", "feature", "pos").iter_rows()]
         numbers = _recorded(part) if trusted else None
-        made = table(recorded, layer, places, numbers)
+        made = table(recorded, layer, places, numbers, part["expanded"].to_list())
         if numbers is not None:
             _check_activations(recorded, made)
         tables[layer] = made

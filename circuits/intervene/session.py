@@ -55,7 +55,7 @@ class Session:
         model: the model.
         dictionary: the features.
         graph: the run; its feature nodes, dormant ones too, are the features that respond while MLPs
-            are held.
+            are held, but for those it never expanded (`max_features`): it has them as constants.
         prompt: its tokens.
         recorded: the untouched pass.
         tables: its features, by layer.

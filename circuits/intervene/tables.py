@@ -40,6 +40,8 @@ class Table:
         gate: how an activation follows from z.
         reads: what they read at the read site.
         writes: what they write at the write site, by layer written into.
+        responds: 1 for those that respond, 0 for those the graph never expanded: they stay as recorded
+            unless acted on, as the graph has it.
     """
 
     layer: int
@@ -51,6 +53,7 @@ class Table:
     gate: str
     reads: Terms
     writes: tuple[tuple[int, Float[Tensor, "u d"], Float[Tensor, "f"] | None], ...]
+    responds: Float[Tensor, "f"]
 
     @cached_property
     def activation(self) -> Float[Tensor, "f"]:
@@ -77,7 +80,7 @@ class Table:
             for rows, times in self.reads:
                 part = moved[:, p - start] @ rows[self.place[span]].T
                 z[:, span] += part if times is None else part * times[span]
-        return z
+        return z * self.responds
 
     def written(
         self, change: Float[Tensor, "B f"], term: int, shape: tuple[int, int]
@@ -114,7 +117,13 @@ Numbers = tuple[Float[Tensor, "f"], Float[Tensor, "f"], str]
 """Pre-activations, thresholds and the gate of some occurrences."""
 
 
-def table(recorded: Recorded, layer: int, places: Sequence[Feature], numbers: Numbers | None = None) -> Table:
+def table(
+    recorded: Recorded,
+    layer: int,
+    places: Sequence[Feature],
+    numbers: Numbers | None = None,
+    responds: Sequence[bool] | None = None,
+) -> Table:
     """Gives the table of some features of a layer, each at a position.
 
     Args:
@@ -122,6 +131,7 @@ def table(recorded: Recorded, layer: int, places: Sequence[Feature], numbers: Nu
         layer: the layer.
         places: the features, any order; none twice.
         numbers: what is recorded of them, in their order; the dictionary is asked unless given.
+        responds: which of them respond; all unless given.
     """
     order = sorted(range(len(places)), key=lambda i: (places[i].pos, places[i].id))
     position = torch.tensor([places[i].pos for i in order], dtype=torch.long)
@@ -156,6 +166,7 @@ def table(recorded: Recorded, layer: int, places: Sequence[Feature], numbers: Nu
             )
             for term in dictionary.write_terms(layer, x)
         ),
+        responds=x.new_tensor([1.0 if responds is None else float(responds[i]) for i in order]),
     )
 
 
