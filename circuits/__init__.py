@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     from circuits.query.sql.ask import Rows, sql
     from circuits.query.sql.budget import Budget
     from circuits.query.unexplained import unexplained
+    from circuits.query.grouping.answer import groups
+    from circuits.query.grouping.communities import Resampling
+    from circuits.query.grouping.group import Grouping, group
     from circuits.query.why import why
     from circuits.report import save_report
     from circuits.trace import Trace
@@ -105,12 +108,14 @@ __all__ = [
     "Hold",
     "Intervention",
     "Limit",
+    "Grouping",
     "Logit",
     "LogitDifference",
     "NormShare",
     "Prompt",
     "Rows",
     "Session",
+    "Resampling",
     "TopLogits",
     "Trace",
     "__version__",
@@ -124,6 +129,8 @@ __all__ = [
     "estimate",
     "evaluate",
     "extract",
+    "group",
+    "groups",
     "interact",
     "interaction_matrix",
     "interaction_orders",
@@ -183,10 +190,12 @@ _HOMES: Final = {
     "Hold": "intervene.hold.Hold",
     "Intervention": "graph.actions.Intervention",
     "Limit": "query.limit.Limit",
+    "Grouping": "query.grouping.group.Grouping",
     "Logit": "prompt.Logit",
     "LogitDifference": "prompt.LogitDifference",
     "NormShare": "extraction.select.NormShare",
     "Prompt": "prompt.Prompt",
+    "Resampling": "query.grouping.communities.Resampling",
     "QK": "engine.qk.method.QK",
     "Rows": "query.sql.ask.Rows",
     "Session": "intervene.session.Session",
@@ -202,6 +211,8 @@ _HOMES: Final = {
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
     "extract": "extraction.extract.extract",
+    "group": "query.grouping.group.group",
+    "groups": "query.grouping.answer.groups",
     "interact": "engine.interact.interact",
     "interaction_matrix": "plot.matrix.interaction_matrix",
     "interaction_orders": "plot.orders.interaction_orders",

@@ -14,6 +14,7 @@ from circuits.cli.describe import describe
 from circuits.cli.estimate import estimate
 from circuits.cli.evaluate import evaluate
 from circuits.cli.features import features
+from circuits.cli.group import group
 from circuits.cli.info import info
 from circuits.cli.interact import interact
 from circuits.cli.plot import plot
@@ -63,6 +64,7 @@ COMMANDS = (
     demo,
     attribute,
     interact,
+    group,
     why,
     plot,
     report,

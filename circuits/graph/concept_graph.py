@@ -304,7 +304,7 @@ def _nodes(graph: Graph, whole: Graph, pieces: Sequence[Piece], at: _Layout, edg
     for piece in pieces:
         passing = piece.passing if whole is graph else through(whole, rows[piece.rows], shares)
         made.append(_node(graph, piece, passing))
-    table = pl.concat([alone, pl.DataFrame(made, schema=NODE_SCHEMA)])
+    table: pl.DataFrame = pl.concat([alone, pl.DataFrame(made, schema=NODE_SCHEMA)])
     if at.size > len(table):
         blank = dict.fromkeys(NODE_SCHEMA, None)
         filled = {"kind": "bias", "activation": 1.0, "expanded": False, "influence": 0.0}
