@@ -11,7 +11,7 @@ from circuits.query.flow import MinCut
 from circuits.query.text import listing, percent, plain, signed
 
 if TYPE_CHECKING:
-    from circuits.query.cuts import Cost, Problem
+    from circuits.query.cuts import Problem
 
 CAPTIONS: Final[Mapping[str, str]] = {
     "cut": "The set, what carries most of the effect first. part: of the effect, over all paths, what runs"
@@ -24,7 +24,7 @@ CAPTIONS: Final[Mapping[str, str]] = {
 
 
 def sentences(
-    problem: Problem, found: MinCut, cost: Cost, tables: Mapping[str, pl.DataFrame]
+    problem: Problem, found: MinCut, cost: str, tables: Mapping[str, pl.DataFrame]
 ) -> tuple[str, ...]:
     """Gives the finding: every number in it stands in one of the tables or in the answer's `meta`."""
     said = [
@@ -57,7 +57,7 @@ def _set(problem: Problem, found: MinCut, cut: pl.DataFrame) -> str:
     )
 
 
-def _price(problem: Problem, found: MinCut, cost: Cost, count: int) -> str:
+def _price(problem: Problem, found: MinCut, cost: str, count: int) -> str:
     kept = int(problem.kept.sum())
     network = f"the {kept:,} strongest edges of these paths, which carry {percent(problem.share)} of it"
     if problem.share == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -24,8 +24,8 @@ from circuits.query.subject import induced
 from circuits.query.switched import switched_off, without_edges
 from circuits.query.text import python
 
-By = Literal["nodes", "edges"]
-Cost = Literal["count", "flow"]
+BY: Final = ("nodes", "edges")
+COSTS: Final = ("count", "flow")
 
 SHARE = 0.8
 """Share of the effect that a cut carries at least, unless said otherwise."""
@@ -36,8 +36,8 @@ def cuts(
     target: str | Concept | None = None,
     *,
     sources: str | Concept | None = None,
-    by: By = "nodes",
-    cost: Cost = "count",
+    by: str = "nodes",
+    cost: str = "count",
     share: float = SHARE,
 ) -> Answer:
     """Gives the smallest or cheapest set of nodes, or of edges, that carries an effect.
@@ -119,12 +119,12 @@ class Problem:
 
     ends: Ends
     between: Between
-    by: By
+    by: str
     share: float
     kept: Bool[np.ndarray, "e"]
 
     @classmethod
-    def of(cls, ends: Ends, by: By, share: float) -> Problem:
+    def of(cls, ends: Ends, by: str, share: float) -> Problem:
         """Gives the network of an effect.
 
         Raises:
@@ -165,7 +165,7 @@ class Problem:
         """Gives the same for each of the network's edges."""
         return np.asarray(self.influence[self.edges[1]] * self.between.shares.data[self.kept])
 
-    def cheapest(self, cost: Cost) -> MinCut:
+    def cheapest(self, cost: str) -> MinCut:
         """Gives the cheapest cut of the network."""
         sources, targets = self.between.sources, self.ends.weights > 0
         if self.by == "edges":
@@ -213,9 +213,9 @@ class Problem:
 
 
 def _check(by: str, cost: str, share: float) -> None:
-    if by not in ("nodes", "edges"):
+    if by not in BY:
         raise UsageError(f"{by!r} cannot be cut: write by='nodes' or by='edges'.")
-    if cost not in ("count", "flow"):
+    if cost not in COSTS:
         raise UsageError(f"{cost!r} is no cost: write cost='count' or cost='flow'.")
     if not 0 < share <= 1:
         raise UsageError(f"{share:g} is no share of an effect: give a number above 0 up to 1.")
@@ -315,7 +315,7 @@ def _predicted(problem: Problem, found: MinCut) -> pl.DataFrame:
     return without_edges(ends.graph, (source, target), asked)
 
 
-def _question(problem: Problem, cost: Cost) -> str:
+def _question(problem: Problem, cost: str) -> str:
     how = "Fewest" if cost == "count" else "Cheapest"
     what = f"{how} {problem.by}"
     ends = problem.ends

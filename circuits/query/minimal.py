@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ from circuits.query.minimal_text import CAPTIONS, sentences
 from circuits.query.subject import Subject, induced
 from circuits.query.text import Naming, python
 
-Kind = Literal["sufficient", "necessary"]
+KINDS: Final = ("sufficient", "necessary")
 
 SHARE: Final = 0.8
 """Share of the effect that a set must keep, or take away, unless said otherwise."""
@@ -31,7 +31,7 @@ def minimal(
     target: str | Concept | None = None,
     *,
     share: float = SHARE,
-    kind: Kind = "sufficient",
+    kind: str = "sufficient",
     among: Sequence[str | Concept] | None = None,
 ) -> Answer:
     """Gives a smallest set that suffices for a share of an output, or without which that share is lost.
@@ -68,7 +68,7 @@ def minimal(
     Example:
         >>> print(minimal(graph, "logit:Austin", share=0.9, kind="necessary"))  # doctest: +SKIP
     """
-    if kind not in ("sufficient", "necessary"):
+    if kind not in KINDS:
         raise UsageError(f"{kind!r} is no kind of set: write kind='sufficient' or kind='necessary'.")
     if not 0 < share < float("inf"):
         raise UsageError(f"{share:g} is no share of an effect: give a number above 0, such as 0.8.")
@@ -133,7 +133,7 @@ def _leads(subject: Subject) -> np.ndarray:
     return found
 
 
-def _game(subject: Subject, players: list[list[int]], kind: Kind, share: float) -> Game:
+def _game(subject: Subject, players: list[list[int]], kind: str, share: float) -> Game:
     runner = Runner(subject.graph, targets=[subject.node], players=players)
     game = Game(lambda masks: runner(masks)[:, 0].astype(float), len(players), kind, share)
     graph = subject.graph
@@ -177,7 +177,7 @@ def _tables(
     return {"set": table, "steps": steps}
 
 
-def _question(subject: Subject, kind: Kind, share: float) -> str:
+def _question(subject: Subject, kind: str, share: float) -> str:
     part = f"{share:.0%} of what features and errors do to {subject.words()}"
     if kind == "sufficient":
         return f"What is a smallest set that suffices for {part}?"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice
 from math import comb
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -45,7 +45,7 @@ class Game:
 
     worth: Callable[[Bool[np.ndarray, "B n"]], Float[np.ndarray, "B"]]
     players: int
-    kind: Literal["sufficient", "necessary"]
+    kind: str
     wanted: float
     evaluations: int = field(default=0)
 
