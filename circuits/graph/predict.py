@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -45,20 +45,53 @@ def predict(
     Example:
         >>> predict(graph, [ablate(["12/4051@7"])], targets=["logit:Paris"])  # doctest: +SKIP
     """
-    placed = [expanded(graph, one) for one in interventions]
-    nodes = sorted({node for one in placed for node in one}, key=graph.row)
-    if not nodes:
-        base = Runner(graph, targets=targets, batch=batch)(np.ones((1, len(graph.nodes))))
-        return np.repeat(base, len(placed), axis=0)
-    moved = _with_shifts(graph, nodes)
-    players = [[moved.row(node)] for node in nodes] + [[row] for row in range(len(nodes))]
-    done = [[one.get(node, UNTOUCHED) for node in nodes] for one in placed]
-    masks = np.array(
-        [[d.scale for d in row] + [1.0 + d.offset for d in row] for row in done], np.float64
-    ).reshape(len(placed), 2 * len(nodes))
-    return Runner(moved, targets=graph.targets if targets is None else targets, batch=batch, players=players)(
-        masks
-    )
+    nodes = dict.fromkeys(node for one in interventions for node in expanded(graph, one))
+    return Predictor(graph, nodes, targets=targets, batch=batch)(interventions)
+
+
+class Predictor:
+    """`predict` for many calls on the same nodes: prepared once, then called on interventions.
+
+    Args:
+        graph: any graph.
+        nodes: what may be intervened on, by name; features without a position at every one they have.
+        targets: nodes whose value is asked for; the graph's own unless given.
+        batch: interventions evaluated at once.
+
+    Raises:
+        NotFound: a node is not in the graph.
+        UsageError: as for `Runner`; a node is a logit.
+
+    Example:
+        >>> predictor = Predictor(graph, ["12/4051@7", "13/2@7"])  # doctest: +SKIP
+        >>> predictor([ablate(["12/4051@7"]), ablate(["13/2@7"])])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, graph: Graph, nodes: Iterable[str], *, targets: Sequence[str] | None = None, batch: int = 256
+    ) -> None:
+        self.graph = graph
+        self.nodes = sorted({place for node in nodes for place in _places(graph, node)}, key=graph.row)
+        moved = _with_shifts(graph, self.nodes) if self.nodes else graph
+        places = [[moved.row(node)] for node in self.nodes] + [[row] for row in range(len(self.nodes))]
+        self._runner = Runner(
+            moved, targets=graph.targets if targets is None else targets, batch=batch, players=places
+        )
+
+    def __call__(self, interventions: Sequence[Intervention]) -> Float[np.ndarray, "B T"]:
+        """Gives the targets' values under each intervention.
+
+        Raises:
+            NotFound: an intervention acts on what the graph does not have.
+            UsageError: one acts on a node this was not prepared for.
+        """
+        placed = [expanded(self.graph, one) for one in interventions]
+        other = next((node for one in placed for node in one if node not in self.nodes), None)
+        if other is not None:
+            raise UsageError(f"{other} is not among the {len(self.nodes)} nodes this was prepared for.")
+        done = [[one.get(node, UNTOUCHED) for node in self.nodes] for one in placed]
+        masks = np.array([[d.scale for d in row] + [1.0 + d.offset for d in row] for row in done], np.float64)
+        return self._runner(masks.reshape(len(placed), 2 * len(self.nodes)))
 
 
 def expanded(graph: Graph, one: Intervention) -> dict[str, Affine]:
