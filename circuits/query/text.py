@@ -200,7 +200,8 @@ def percent(share: float | None) -> str:
     if 0 < abs(share) < 1e-4:
         return "<0.01%"
     value = 100 * share
-    return f"{value:.0f}%" if abs(value) >= 9.95 or value == 0 else f"{value:.2g}%".replace("-", "−")
+    text = f"{value:.0f}%" if abs(value) >= 9.95 or value == 0 else f"{value:.2g}%"
+    return text.replace("-", "−")
 
 
 def number(count: float) -> str:
