@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
     from circuits.query.answer import Answer
     from circuits.query.breaks import breaks
+    from circuits.query.contrast import contrast
+    from circuits.query.contrast_asked import same_features
     from circuits.query.cuts import cuts
     from circuits.query.limit import Limit
     from circuits.query.minimal import minimal
@@ -124,6 +126,7 @@ __all__ = [
     "breaks",
     "concept_graph",
     "concept_test",
+    "contrast",
     "cuts",
     "describe",
     "estimate",
@@ -151,6 +154,7 @@ __all__ = [
     "predict",
     "prune",
     "run",
+    "same_features",
     "save_cards",
     "save_dictionary",
     "save_figure",
@@ -207,6 +211,7 @@ _HOMES: Final = {
     "concept_graph": "graph.concept_graph.concept_graph",
     "concept_test": "engine.concepts.measure.concept_test",
     "cuts": "query.cuts.cuts",
+    "contrast": "query.contrast.contrast",
     "describe": "cards.describe.describe",
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
@@ -233,6 +238,7 @@ _HOMES: Final = {
     "predict": "graph.predict.predict",
     "prune": "graph.prune.prune",
     "run": "graph.run.run",
+    "same_features": "query.contrast_asked.same_features",
     "save_cards": "cards.store.save_cards",
     "save_dictionary": "dictionaries.save.save_dictionary",
     "save_figure": "plot.save.save",

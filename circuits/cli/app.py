@@ -8,6 +8,7 @@ import typer
 
 from circuits.cli import console
 from circuits.cli.attribute import attribute
+from circuits.cli.contrast import contrast
 from circuits.cli.convert import convert
 from circuits.cli.demo import demo
 from circuits.cli.describe import describe
@@ -66,6 +67,7 @@ COMMANDS = (
     interact,
     group,
     why,
+    contrast,
     plot,
     report,
     features,

@@ -76,12 +76,15 @@ LINKS: Final = pl.List(
 """What a feature reads or writes: other nodes, the signed weight, the share of the receiver's input."""
 
 SHARES = (
-    *("share", "part", "kept", "share without it", "influence", "probability", "alike"),
+    *("share", "part", "kept", "share without it", "influence", "probability", "alike", "closed"),
     *("errors", "not opened up", "small edges", "in the other"),
 )
 """Columns that hold shares and are written as percentages."""
 
-SIGNED = ("weight", "total", "up", "down", "direct", "effect", "interaction")
+SIGNED = (
+    *("weight", "total", "up", "down", "direct", "effect", "interaction"),
+    *("change", "weight_here", "weight_there"),
+)
 """Columns that hold signed contributions and are written with their sign."""
 
 UNPRINTED = (
@@ -95,6 +98,14 @@ UNPRINTED = (
     "evaluations",
     "engine",
     "hyperedge",
+    "edge_source",
+    "edge_target",
+    "activation_here",
+    "activation_there",
+    "by_activation",
+    "by_effect",
+    "direct_change",
+    "presence",
 )
 """Columns for programs: what they say is in another column's text, or in the caption."""
 
