@@ -80,6 +80,10 @@ if TYPE_CHECKING:
     from circuits.query.grouping.answer import groups
     from circuits.query.grouping.communities import Resampling
     from circuits.query.grouping.group import Grouping, group
+    from circuits.query.sql.ask import Rows, sql
+    from circuits.query.sql.ask import sql
+    from circuits.query.sql.budget import Budget
+    from circuits.query.sql.rows import Rows
     from circuits.query.why import why
     from circuits.report import save_report
     from circuits.trace import Trace
@@ -204,6 +208,7 @@ _HOMES: Final = {
     "Rows": "query.sql.ask.Rows",
     "Session": "intervene.session.Session",
     "TopLogits": "prompt.TopLogits",
+    "Rows": "query.sql.rows.Rows",
     "Trace": "trace.Trace",
     "ablate": "graph.actions.ablate",
     "attribute": "engine.attribute.attribute",

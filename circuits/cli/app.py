@@ -19,6 +19,7 @@ from circuits.cli.group import group
 from circuits.cli.info import info
 from circuits.cli.interact import interact
 from circuits.cli.plot import plot
+from circuits.cli.query import query
 from circuits.cli.report import report
 from circuits.cli.train import train
 from circuits.cli.why import why
@@ -68,6 +69,7 @@ COMMANDS = (
     group,
     why,
     contrast,
+    query,
     plot,
     report,
     features,

@@ -53,7 +53,7 @@ class Answer:
                 "hyperedges": _records(self.highlight.hyperedges),
             },
             "code": self.code,
-            "meta": _finite(dict(self.meta)),
+            "meta": finite(dict(self.meta)),
         }
 
     def __str__(self) -> str:
@@ -157,15 +157,15 @@ def links_text(links: list[dict[str, Any]]) -> str:
 
 
 def _records(table: pl.DataFrame) -> list[dict[str, Any]]:
-    return [_finite(row) for row in table.iter_rows(named=True)]
+    return [finite(row) for row in table.iter_rows(named=True)]
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Gives the same value with NaN and infinities, which JSON lacks, as None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(part) for key, part in value.items()}
+        return {str(key): finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return value

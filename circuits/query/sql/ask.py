@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import polars as pl
 
-from circuits.errors import InvalidFile
+from circuits.errors import InvalidFile, near_matches
 from circuits.graph.graph import Graph
-from circuits.query.answer import table_text
 from circuits.query.sql import local, sandbox
 from circuits.query.sql.budget import LOCAL, UNTRUSTED, Budget
 from circuits.query.sql.build import database
 from circuits.query.sql.check import admitted
+from circuits.query.sql.rows import Rows
+from circuits.query.sql.tables import MACROS, TABLES
 
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The rows a query gave.
-
-    Attributes:
-        sql: what was asked.
-        table: the rows: numbers, truth values, text, lists and structs of them.
-        cut: why there are no more: None if these are all, else "rows" or "result", the limit that was met.
-        code: Python that gives the same rows.
-    """
-
-    sql: str
-    table: pl.DataFrame
-    cut: str | None = None
-    code: str = field(default="")
-
-    @property
-    def finding(self) -> str:
-        """Gives how many rows there are, in words."""
-        count = f"{len(self.table):,} row{'' if len(self.table) == 1 else 's'}"
-        if self.cut is None:
-            return f"{count}."
-        why = "" if self.cut == "rows" else ": more would be too large a result"
-        return f"First {count} of more{why}."
-
-    def to_dict(self) -> dict[str, Any]:
-        """Gives one JSON document: the query, the columns, the rows, whether there are more."""
-        return {
-            "sql": self.sql,
-            "finding": self.finding,
-            "columns": self.table.columns,
-            "rows": self.table.to_dicts(),
-            "more": self.cut is not None,
-            "code": self.code,
-        }
-
-    def __str__(self) -> str:
-        rows = [table_text(self.table, most=len(self.table))] if self.table.width else []
-        return "\n".join([*rows, self.finding])
+_NAMES: Final = re.compile(r"'((?:\d+/\d+@\d+|(?:tok|pos|err\d+)@\d+|logit:(?:[^']|'')+))'")
+"""Literals that can only be meant as nodes."""
 
 
 def sql(of: Graph | str | Path, query: str, *, trusted: bool = True, budget: Budget | None = None) -> Rows:
@@ -87,7 +50,8 @@ def sql(of: Graph | str | Path, query: str, *, trusted: bool = True, budget: Bud
     statement = query if trusted else admitted(query)
     ask: Callable[..., tuple[pl.DataFrame, str | None]] = local.ask if trusted else sandbox.ask
     table, cut = _asked(ask, statement, of, allowed)
-    return Rows(query, table, cut, _code(of, query, trusted=trusted))
+    hint = "" if len(table) else _hint(of, query)
+    return Rows(query, table, _code(of, query, trusted=trusted), cut, hint)
 
 
 def _asked(
@@ -105,7 +69,7 @@ def _asked(
             raise
         path.unlink(missing_ok=True)
     try:
-        return ask(statement, database(of), budget)
+        return ask(statement, database(of), budget)  # made anew
     except sandbox.Unopened as cause:
         raise InvalidFile(f"DuckDB does not open the database made of {of}: {cause}") from cause
 
@@ -116,9 +80,31 @@ def _code(of: Graph | str | Path, query: str, *, trusted: bool) -> str:
     return f"circuits.sql({run}, {query!r}{level})"
 
 
+def _hint(of: Graph | str | Path, query: str) -> str:
+    """Gives what may be wrong with a query that found nothing: nodes it names that are not there."""
+    named = {name.replace("''", "'") for name in _NAMES.findall(query)}
+    known = sql(of, "SELECT node FROM nodes").table["node"].to_list() if named else []
+    return " ".join(
+        f"There is no node {name!r} in this run.{near_matches(name, known)}"
+        for name in sorted(named - set(known))[:3]
+    )
+
+
 def summary(of: Graph | str | Path) -> Mapping[str, int]:
     """Gives how many rows every table and view has."""
-    from circuits.query.sql.tables import TABLES
-
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in TABLES)  # noqa: S608
     return dict(sql(of, counts).table.iter_rows())
+
+
+def examples(of: Graph | str | Path) -> Mapping[str, str]:
+    """Gives an example of every macro, about nodes of this run: its heaviest target, strongest feature."""
+    first = "SELECT node FROM nodes WHERE kind = '{}' ORDER BY {} DESC NULLS LAST LIMIT 1"
+    named = [
+        sql(of, first.format(*which)).table["node"].to_list()
+        for which in (("feature", "influence"), ("logit", "target_weight"), ("token", "influence"))
+    ]
+    feature, target, token = (str(found[0]).replace("'", "''") if found else "…" for found in named)
+    return {
+        name: macro.example.format(source=feature, target=target, token=token)
+        for name, macro in MACROS.items()
+    }

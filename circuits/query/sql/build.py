@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ KEPT: Final = 4_000_000_000
 _NAMED: Final = {"nodes": ("node",), "edges": ("source", "target")}
 """Columns that hold node names alone, kept as an ENUM."""
 
-_of_graphs: weakref.WeakKeyDictionary[Graph, tempfile.TemporaryDirectory[str]] = weakref.WeakKeyDictionary()
+_of_graphs: weakref.WeakKeyDictionary[Graph, Path] = weakref.WeakKeyDictionary()
 
 
 def engine() -> Any:
@@ -64,10 +65,11 @@ def database(of: Graph | str | Path) -> Path:
     engine()
     if isinstance(of, Graph):
         if of not in _of_graphs:
-            place = tempfile.TemporaryDirectory(prefix="circuits-sql-")
-            write(of, Path(place.name) / "run.duckdb")
-            _of_graphs[of] = place
-        return Path(_of_graphs[of].name) / "run.duckdb"
+            place = Path(tempfile.mkdtemp(prefix="circuits-sql-"))
+            weakref.finalize(of, shutil.rmtree, place, ignore_errors=True)
+            write(of, place / "run.duckdb")
+            _of_graphs[of] = place / "run.duckdb"
+        return _of_graphs[of]
     path = cached(of)
     if path.exists():
         with contextlib.suppress(OSError):

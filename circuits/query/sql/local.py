@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from circuits.errors import UsageError
+from circuits.errors import CircuitsError, UsageError
 from circuits.query.sql.budget import Budget
 from circuits.query.sql.build import engine
-from circuits.query.sql.sandbox import LOCKED, Unopened, settings
-from circuits.query.sql.words import refusal, too_long
+from circuits.query.sql.sandbox import LOCKED, TOO_WIDE, Unopened, settings
+from circuits.query.sql.words import READS_ONLY, refusal, too_long
 
 if TYPE_CHECKING:
     import duckdb
 
+
+READING: Final = ("SELECT", "EXPLAIN", "MULTI")
+"""Kinds of statements, as the engine's parser names them; MULTI is a PIVOT."""
 
 _busy: list[contextlib.ExitStack] = []
 """Connections whose query did not stop when told to: left alone until it does."""
@@ -33,11 +36,14 @@ def opened(database: Path, budget: Budget) -> Iterator[duckdb.DuckDBPyConnection
         Unopened: the engine does not open the file.
     """
     duckdb = engine()
-    try:
-        connection = duckdb.connect(str(database), read_only=True, config=settings(budget))
-    except duckdb.Error as cause:
-        raise Unopened(str(cause)) from cause
-    with contextlib.closing(connection):
+    # attached, not opened: two connections to one file of a process would have to agree in all settings
+    with contextlib.closing(duckdb.connect(":memory:", config=settings(budget))) as connection:
+        try:
+            path = str(database).replace("'", "''")
+            connection.execute(f"ATTACH '{path}' AS run (READ_ONLY)")
+        except duckdb.Error as cause:
+            raise Unopened(str(cause)) from cause
+        connection.execute("USE run")
         for name, value in LOCKED.items():
             connection.execute(f"SET {name} = '{value}'")
         yield connection
@@ -50,7 +56,7 @@ def ask(sql: str, database: Path, budget: Budget) -> tuple[pl.DataFrame, str | N
     something it does not interrupt.
 
     Args:
-        sql: any statement that gives rows; of several, the last one's are given.
+        sql: one statement that reads.
         database: of `build.database`.
         budget: what it may spend.
 
@@ -61,18 +67,18 @@ def ask(sql: str, database: Path, budget: Budget) -> tuple[pl.DataFrame, str | N
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(opened(database, budget))
         work = _Work(connection, sql, None if budget.rows is None else budget.rows + 1)
-        thread = threading.Thread(target=work.run, daemon=True)
-        thread.start()
+        threading.Thread(target=work.run, daemon=True).start()
         try:
-            thread.join(None if budget.seconds is None else budget.seconds + 1)
+            ended = work.ended.wait(None if budget.seconds is None else budget.seconds + 1)
         finally:
-            if thread.is_alive():
+            if not work.ended.is_set():
                 connection.interrupt()
-                thread.join(1)
-            if thread.is_alive():  # closing would wait for it
+            if not work.ended.wait(1):  # closing would wait for it
                 _busy.append(stack.pop_all())
-        if thread.is_alive():
+        if not ended:
             raise too_long(budget)
+        if isinstance(work.error, CircuitsError):
+            raise work.error
         if work.error is not None:
             raise refusal(type(work.error).__name__, str(work.error), budget, database) from work.error
         assert work.frame is not None
@@ -88,19 +94,28 @@ class _Work:
     sql: str
     most: int | None
     frame: pl.DataFrame | None = None
-    error: Exception | None = field(default=None)
+    error: BaseException | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         try:
+            _check_reads(self.connection.extract_statements(self.sql))
             relation = self.connection.sql(self.sql)
-            if relation is None:
-                self.frame = pl.DataFrame()
-                return
             if len(set(relation.columns)) < len(relation.columns) or self.most is not None:
                 relation = relation.limit(self.most if self.most is not None else 1 << 62)
             self.frame = pl.DataFrame(relation)
-        except Exception as error:  # carried to the thread that asked
+        except BaseException as error:  # carried to the thread that asked
             self.error = error
+        finally:
+            self.ended.set()
+
+
+def _check_reads(statements: Sequence[Any]) -> None:
+    kinds = [str(statement.type).rsplit(".", 1)[-1] for statement in statements]
+    if len(kinds) != 1:
+        raise UsageError(f"A query is one statement, not {len(kinds)}.")
+    if kinds[0] not in READING:
+        raise UsageError(f"{READS_ONLY}; {kinds[0]} is not allowed.")
 
 
 def plain(frame: pl.DataFrame) -> pl.DataFrame:
@@ -109,12 +124,17 @@ def plain(frame: pl.DataFrame) -> pl.DataFrame:
     Raises:
         UsageError: a whole number does not fit into 64 bits.
     """
+    whole: dict[str, Any] = {
+        name: pl.Int128() for name, kind in frame.schema.items() if _is_whole_decimal(kind)
+    }
     try:
-        return frame.cast({name: _plain(kind) for name, kind in frame.schema.items()})
+        return frame.cast(whole).cast({name: _plain(kind) for name, kind in frame.schema.items()})
     except pl.exceptions.InvalidOperationError as cause:
-        raise UsageError(
-            "A whole number of the result does not fit into 64 bits: cast it to DOUBLE."
-        ) from cause
+        raise UsageError(TOO_WIDE) from cause
+
+
+def _is_whole_decimal(kind: Any) -> bool:
+    return isinstance(kind, pl.Decimal) and not kind.scale
 
 
 def _plain(kind: Any) -> Any:

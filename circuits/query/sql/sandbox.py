@@ -39,6 +39,7 @@ SYSTEM = os.name
 
 GRACE: Final = 0.5
 """Seconds past the deadline in which the engine may stop by itself and say so."""
+TOO_WIDE: Final = "A whole number of the result does not fit into 64 bits: cast it to DOUBLE."
 STARTING: Final = 30.0
 """Seconds a process may take to open the database."""
 THREADS: Final = 1
@@ -228,10 +229,13 @@ def _read(process: subprocess.Popen[bytes], count: int, most: int, seconds: floa
 def _frame(answer: Mapping[str, Any]) -> pl.DataFrame:
     kinds = [_type(kind) for kind in answer["types"]]
     columns = list(zip(*answer["rows"], strict=True)) or [()] * len(kinds)
-    series = [
-        pl.Series(name, list(values), dtype=kind, strict=False)
-        for name, kind, values in zip(answer["columns"], kinds, columns, strict=True)
-    ]
+    try:
+        series = [
+            pl.Series(name, list(values), dtype=kind, strict=True)
+            for name, kind, values in zip(answer["columns"], kinds, columns, strict=True)
+        ]
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as cause:
+        raise UsageError(TOO_WIDE) from cause
     return pl.DataFrame(series)
 
 

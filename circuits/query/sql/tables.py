@@ -179,7 +179,7 @@ MACROS: Final[Mapping[str, Macro]] = {
         "source, target",
         "the strongest path between two nodes, one row a node: weight and share are of the edge to the"
         " next row, path_share is the product of all shares",
-        "FROM best_path('{source}', '{target}')",
+        "FROM best_path('{token}', '{target}')",
         "WITH RECURSIVE best(node, cost, next) USING KEY (node) AS ("  # noqa: S608
         f" SELECT n.node, 0.0::DOUBLE, NULL::{NAME_TYPE} FROM nodes n WHERE n.node = target UNION"
         " SELECT e.source, min(b.cost - ln(e.share)), arg_min(b.node, b.cost - ln(e.share))"
@@ -215,7 +215,7 @@ MACROS: Final[Mapping[str, Macro]] = {
     "combinations_of": Macro(
         "node",
         "the interactions a node is a member or the target of, strongest first",
-        "FROM combinations_of('{source}') LIMIT 10",
+        "FROM combinations_of('{target}') LIMIT 10",
         "SELECT h.* FROM hyperedges h WHERE h.target = node::VARCHAR"
         " OR list_contains(h.members, node::VARCHAR) ORDER BY abs(h.weight) DESC, h.hyperedge",
     ),
