@@ -69,6 +69,9 @@ if TYPE_CHECKING:
     from circuits.query.contrast import contrast
     from circuits.query.contrast_asked import same_features
     from circuits.query.cuts import cuts
+    from circuits.query.grouping.answer import groups
+    from circuits.query.grouping.communities import Resampling
+    from circuits.query.grouping.group import Grouping, group
     from circuits.query.limit import Limit
     from circuits.query.minimal import minimal
     from circuits.query.needs import needs
@@ -76,14 +79,8 @@ if TYPE_CHECKING:
     from circuits.query.similar import similar
     from circuits.query.sql.ask import Rows, sql
     from circuits.query.sql.budget import Budget
-    from circuits.query.unexplained import unexplained
-    from circuits.query.grouping.answer import groups
-    from circuits.query.grouping.communities import Resampling
-    from circuits.query.grouping.group import Grouping, group
-    from circuits.query.sql.ask import Rows, sql
-    from circuits.query.sql.ask import sql
-    from circuits.query.sql.budget import Budget
     from circuits.query.sql.rows import Rows
+    from circuits.query.unexplained import unexplained
     from circuits.query.why import why
     from circuits.report import save_report
     from circuits.trace import Trace
@@ -111,17 +108,17 @@ __all__ = [
     "FeatureTarget",
     "Gates",
     "Graph",
+    "Grouping",
     "Hold",
     "Intervention",
     "Limit",
-    "Grouping",
     "Logit",
     "LogitDifference",
     "NormShare",
     "Prompt",
+    "Resampling",
     "Rows",
     "Session",
-    "Resampling",
     "TopLogits",
     "Trace",
     "__version__",
@@ -195,28 +192,28 @@ _HOMES: Final = {
     "FeatureTarget": "prompt.FeatureTarget",
     "Gates": "engine.gates.method.Gates",
     "Graph": "graph.graph.Graph",
+    "Grouping": "query.grouping.group.Grouping",
     "Hold": "intervene.hold.Hold",
     "Intervention": "graph.actions.Intervention",
     "Limit": "query.limit.Limit",
-    "Grouping": "query.grouping.group.Grouping",
     "Logit": "prompt.Logit",
     "LogitDifference": "prompt.LogitDifference",
     "NormShare": "extraction.select.NormShare",
     "Prompt": "prompt.Prompt",
-    "Resampling": "query.grouping.communities.Resampling",
     "QK": "engine.qk.method.QK",
+    "Resampling": "query.grouping.communities.Resampling",
     "Rows": "query.sql.ask.Rows",
+    "Rows": "query.sql.rows.Rows",
     "Session": "intervene.session.Session",
     "TopLogits": "prompt.TopLogits",
-    "Rows": "query.sql.rows.Rows",
     "Trace": "trace.Trace",
     "ablate": "graph.actions.ablate",
     "attribute": "engine.attribute.attribute",
     "breaks": "query.breaks.breaks",
     "concept_graph": "graph.concept_graph.concept_graph",
     "concept_test": "engine.concepts.measure.concept_test",
-    "cuts": "query.cuts.cuts",
     "contrast": "query.contrast.contrast",
+    "cuts": "query.cuts.cuts",
     "describe": "cards.describe.describe",
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
