@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from circuits.query.needs import needs
     from circuits.query.paths import paths
     from circuits.query.similar import similar
-    from circuits.query.sql.ask import Rows, sql
+    from circuits.query.sql.ask import sql
     from circuits.query.sql.budget import Budget
     from circuits.query.sql.rows import Rows
     from circuits.query.unexplained import unexplained
@@ -202,7 +202,6 @@ _HOMES: Final = {
     "Prompt": "prompt.Prompt",
     "QK": "engine.qk.method.QK",
     "Resampling": "query.grouping.communities.Resampling",
-    "Rows": "query.sql.ask.Rows",
     "Rows": "query.sql.rows.Rows",
     "Session": "intervene.session.Session",
     "TopLogits": "prompt.TopLogits",
