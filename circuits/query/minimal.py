@@ -17,13 +17,17 @@ from circuits.query.answer import Answer
 from circuits.query.ends import meant_target
 from circuits.query.minimal_search import Game, Smallest, smallest
 from circuits.query.minimal_text import CAPTIONS, sentences
-from circuits.query.subject import Subject, induced
+from circuits.query.subject import Subject, induced, made_of
 from circuits.query.text import Naming, python
 
 KINDS: Final = ("sufficient", "necessary")
 
 SHARE: Final = 0.8
 """Share of the effect that a set must keep, or take away, unless said otherwise."""
+
+
+STILL: Final = 1e-7
+"""Effects below this share of what flows into the target are rounding."""
 
 
 def minimal(
@@ -136,12 +140,10 @@ def _leads(subject: Subject) -> np.ndarray:
 def _game(subject: Subject, players: list[list[int]], kind: str, share: float) -> Game:
     runner = Runner(subject.graph, targets=[subject.node], players=players)
     game = Game(lambda masks: runner(masks)[:, 0].astype(float), len(players), kind, share)
-    graph = subject.graph
-    into = float(np.abs(graph.matrix[[subject.row]].data).sum())
-    if abs(game.full - game.empty) <= 1e-6 * max(into, 1e-12):
+    if abs(game.full - game.empty) <= STILL * made_of(subject.graph, subject.row):
         raise UsageError(
-            f"With all {len(players)} players off {subject.node} stays at {game.full:g}: they have no effect"
-            " to take a share of."
+            f"With all {len(players)} players off {subject.node} stays at {game.full:.3g}: all together have"
+            " no effect, so there is none to take a share of."
         )
     return game
 

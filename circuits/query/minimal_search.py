@@ -41,6 +41,7 @@ class Game:
         kind: sufficient: the share a set keeps alone; necessary: the share lost without it.
         wanted: the share wanted.
         evaluations: coalitions evaluated so far.
+        most: the largest share seen so far.
     """
 
     worth: Callable[[Bool[np.ndarray, "B n"]], Float[np.ndarray, "B"]]
@@ -48,6 +49,7 @@ class Game:
     kind: str
     wanted: float
     evaluations: int = field(default=0)
+    most: float = field(default=-np.inf)
 
     def __post_init__(self) -> None:
         both = np.array([[True], [False]]).repeat(self.players, axis=1)
@@ -63,7 +65,9 @@ class Game:
         """Gives the share of the effect that each set keeps, or takes away."""
         values = self.values(sets)
         moved = values - self.empty if self.kind == "sufficient" else self.full - values
-        return np.asarray(moved / (self.full - self.empty))
+        shares = np.asarray(moved / (self.full - self.empty))
+        self.most = max(self.most, float(shares.max(initial=-np.inf)))
+        return shares
 
     def enough(self, shares: Float[np.ndarray, "B"]) -> Bool[np.ndarray, "B"]:
         """Tells which shares will do."""
@@ -112,8 +116,8 @@ def smallest(game: Game, order: Int[np.ndarray, "n"]) -> Smallest:
     found = [one for one in (_by_order(game, order), _by_greed(game, order)) if one is not None]
     if not found:
         raise UsageError(
-            f"No set with {game.wanted:.0%} of the effect was found: the most that a set by influence has is"
-            " less. Ask for a smaller share."
+            f"No set of the {game.players} players was found that has {game.wanted:.0%} of the effect; the"
+            f" most seen was {game.most:.0%}. Ask for less."
         )
     best = min((_dropped(game, one, order) for one in found), key=len)
     ruled_out, checked = 0, 0

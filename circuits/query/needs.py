@@ -21,7 +21,7 @@ from circuits.graph.run import Runner
 from circuits.query.answer import Answer
 from circuits.query.ends import concept_words, meant_target
 from circuits.query.need_text import CAPTIONS, KEPT, found_sentences, pair_sentences
-from circuits.query.subject import check_opened, induced
+from circuits.query.subject import check_opened, induced, made_of
 from circuits.query.text import Naming, python
 
 Verdict = Literal["yes", "partly", "no", "reversed", "no effect"]
@@ -31,6 +31,9 @@ LEFT: Final = 0.2
 
 STILL: Final = 1e-3
 """Effects below this share of the output's range count as none."""
+
+ROUNDING: Final = 1e-5
+"""An output's range counts as at least this share of what flows into it: below that is rounding."""
 
 GROUPS: Final = 24
 """Automatic groups among which one that is needed is looked for."""
@@ -149,8 +152,9 @@ def both_ways(names: tuple[str, ...], table: Float[np.ndarray, "4"], span: float
 def _tested(graph: Graph, one: Concept, other: Concept, node: str) -> Answer:
     test = concept_test(graph, one, other, target=node, backgrounds=Backgrounds())
     naming = Naming.of(graph)
-    here = both_ways(test.names, test.here, test.span)
-    spread = [_spread(test, way) for way in (0, 1)]
+    span = max(test.span, ROUNDING * made_of(graph, graph.row(node)))
+    here = both_ways(test.names, test.here, span)
+    spread = [_spread(test, way, span) for way in (0, 1)]
     rows = [
         (n.what, n.of, n.with_it, n.without, n.kept, n.verdict, *more)
         for n, more in zip(here, spread, strict=True)
@@ -179,13 +183,13 @@ def _tested(graph: Graph, one: Concept, other: Concept, node: str) -> Answer:
     )
 
 
-def _spread(test: ConceptTest, way: int) -> tuple[str, str]:
+def _spread(test: ConceptTest, way: int, span: float) -> tuple[str, str]:
     """Gives the verdict on the mean over backgrounds, and how many backgrounds agree with that here."""
     if not test.free:
         return "", ""
-    here = both_ways(test.names, test.here, test.span)[way].verdict
-    each = [both_ways(test.names, table, test.span)[way].verdict for table in test.tables]
-    mean = both_ways(test.names, test.mean, test.span)[way]
+    here = both_ways(test.names, test.here, span)[way].verdict
+    each = [both_ways(test.names, table, span)[way].verdict for table in test.tables]
+    mean = both_ways(test.names, test.mean, span)[way]
     on = test.tables
     first = on[:, 3] - on[:, 2 - way]
     low, high = interval(first)
@@ -204,7 +208,8 @@ def _searched(graph: Graph, one: Concept, node: str) -> Answer:
     for at, other in enumerate(candidates):
         masks[2 + 2 * at : 4 + 2 * at, [graph.row(name) for name in other.nodes]] = False
     values = Runner(graph, targets=[node])(masks)[:, 0].astype(float)
-    effect, span = float(values[0] - values[1]), float(np.ptp(values))
+    effect = float(values[0] - values[1])
+    span = max(float(np.ptp(values)), ROUNDING * made_of(graph, graph.row(node)))
     found = [
         need(one.name, other.name, effect, float(values[2 + 2 * at] - values[3 + 2 * at]), span)
         for at, other in enumerate(candidates)

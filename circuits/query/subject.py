@@ -136,6 +136,16 @@ def difference(graph: Graph, one: str, other: str) -> tuple[Graph, str]:
     return Graph(nodes, frame, hyperedges, meta, graph.heads, graph.verdicts), name
 
 
+def made_of(graph: Graph, row: int) -> float:
+    """Gives what flows into a node in all, or could: Σ |weight|, or |strength| where that is more.
+
+    Effects far below this are rounding; a source that is off has weight 0, so its strength counts.
+    """
+    inside = graph.ends[1] == row
+    weight, strength = (np.abs(graph.edges[name].to_numpy()[inside]) for name in ("weight", "strength"))
+    return float(np.maximum(weight, strength).astype(np.float64).sum())
+
+
 def induced(graph: Graph, rows: Int[np.ndarray, "k"]) -> Graph:
     """Gives the part of a graph on some of its rows: these nodes, the edges and hyperedges between them."""
     kept = np.unique(rows)
