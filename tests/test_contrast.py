@@ -386,7 +386,7 @@ def test_two_outputs_of_one_graph() -> None:
     features = set(graph.nodes.filter(kind="feature")["node"])
     up = [{s for s, w in one.items() if w > 0 and s in features} for one in direct]
     assert pushes["features"].to_list() == [len(up[0] - up[1]), len(up[1] - up[0]), len(up[0] & up[1])]
-    assert pushes["here"][0] == pytest.approx(sum(direct[0][s] for s in up[0] - up[1]))
+    assert pushes["for the first"][0] == pytest.approx(sum(direct[0][s] for s in up[0] - up[1]))
     assert answer.tables["features"]["by_activation"].abs().max() == 0
     assert "swaps" not in answer.tables
     turned = contrast(graph, graph, target="John", other_target="Mary")

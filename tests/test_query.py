@@ -170,6 +170,20 @@ def test_a_difference_is_the_difference_of_its_rows() -> None:
     assert answer.meta["value"] == pytest.approx(17.42 - 14.57)
     assert answer.tables["totals"]["total"].sum() == pytest.approx(17.42 - 14.57)
     assert answer.finding[0].startswith('" Mary" over " John" is supported most')
+    pushes = answer.tables["pushes"]
+    assert pushes["pushes"].to_list() == ['only " Mary"', 'only " John"', "both"]
+    features = graph.nodes.filter(kind="feature")["node"]
+    mary, john = (
+        {node: graph.matrix[graph.row(logit), graph.row(node)] for node in features}
+        for logit in ("logit:Mary", "logit:John")
+    )
+    only = [node for node in features if mary[node] > 0 >= john[node]]
+    both = [node for node in features if mary[node] > 0 and john[node] > 0]
+    assert pushes["features"].to_list()[::2] == [len(only), len(both)]
+    assert pushes["for the first"].to_list()[::2] == pytest.approx(
+        [sum(mary[node] for node in only), sum(mary[node] for node in both)]
+    )
+    assert f'{len(only)} features push only " Mary" directly' in " ".join(answer.finding)
 
 
 def test_a_difference_held_by_the_graph_is_used_as_it_is() -> None:

@@ -83,7 +83,7 @@ SHARES = (
 
 SIGNED = (
     *("weight", "total", "up", "down", "direct", "effect", "interaction"),
-    *("change", "weight_here", "weight_there"),
+    *("change", "weight_here", "weight_there", "for the first", "for the second"),
 )
 """Columns that hold signed contributions and are written with their sign."""
 

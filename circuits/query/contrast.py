@@ -33,12 +33,13 @@ from circuits.query.contrast_tables import (
     captions,
     edges_table,
     features_table,
-    pushes_table,
     totals_table,
     words_table,
 )
 from circuits.query.contrast_text import nothing, sentences
 from circuits.query.contrast_told import Told
+from circuits.query.pushes import CAPTION as PUSHES
+from circuits.query.pushes import pushes_table
 
 
 def contrast(
@@ -111,8 +112,10 @@ def contrast(
 
 def _tables(pair: Pair, asked: Asked, top: int) -> dict[str, pl.DataFrame]:
     tables = {"totals": totals_table(pair, asked)}
-    if asked.same_graph:
-        tables["pushes"] = pushes_table(pair, asked)
+    if asked.same_graph and pair.one.subject.kind == pair.two.subject.kind == "logit":
+        nodes = pair.one.subject.node, pair.two.subject.node
+        if all(node in pair.one.graph.index for node in nodes):
+            tables["pushes"] = pushes_table(pair.one.graph, *nodes)
     tables |= {
         "words": words_table(pair, asked),
         "features": features_table(pair, asked, top),
@@ -169,7 +172,7 @@ def _highlight(pair: Pair, tables: Mapping[str, pl.DataFrame]) -> Graph:
 
 
 _MORE_CAPTIONS: Final = {
-    "pushes": "Features by the outputs they push up, by the sign of their direct effects.",
+    "pushes": PUSHES,
     "combinations": "Combinations that differ beyond their intervals: what members do only together."
     " weight: the interaction, by its index; change: what of the difference that makes, blank where it"
     " acts on an attention score. not compared: one run did not look for it or found too little to keep.",

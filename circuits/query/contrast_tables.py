@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from circuits.query.contrast_asked import SMALL, Asked
 from circuits.query.contrast_pair import BOTH, ONLY_HERE, ONLY_THERE, Pair, Places, Split
 from circuits.query.tables import REMAINDER
-from circuits.query.text import KIND_WORDS, listing, plain, signed
+from circuits.query.text import KIND_WORDS, plain, signed
 
 ROUNDING: Final = 1e-6
 """Changes below this share of the values are none."""
@@ -126,30 +126,6 @@ def features_table(pair: Pair, asked: Asked, top: int) -> pl.DataFrame:
     order = ["node", "token", *_NUMBERS, "activation", "label"]
     table = pl.DataFrame(rows, schema=schema)
     return table.select(*order, *(name for name in table.columns if name not in order))
-
-
-def pushes_table(pair: Pair, asked: Asked) -> pl.DataFrame:
-    """Gives, of two outputs of one graph, the features that push only the one, only the other, and both.
-
-    By the signs of their direct effects; what both get alike drops out of the difference.
-    """
-    split = pair.direct
-    feature = np.array([kind == "feature" for kind in pair.kind])
-    up, up_there = feature & (split.here > 0), feature & (split.there > 0)
-    rows = []
-    for words, mine, size in (
-        (f"only {asked.words[0]}", up & ~up_there, split.change),
-        (f"only {asked.words[1]}", up_there & ~up, -split.change),
-        ("both", up & up_there, np.minimum(split.here, split.there)),
-    ):
-        best = np.flatnonzero(mine)[np.argsort(-size[mine], kind="stable")][:2]
-        names = listing(pair.phrase(int(place)) for place in best)
-        sums = float(split.here[mine].sum()), float(split.there[mine].sum())
-        rows.append((words, int(mine.sum()), *sums, names))
-    schema = {"pushes": pl.String, "features": pl.Int64, "here": pl.Float64, "there": pl.Float64}
-    table = pl.DataFrame(rows, schema=schema | {"strongest": pl.String}, orient="row")
-    found = _with_change(table, pair, asked)
-    return found.select("pushes", "features", *_NUMBERS, "strongest")
 
 
 def changed(pair: Pair, asked: Asked) -> list[int]:

@@ -12,6 +12,7 @@ from circuits.query.contrast_pair import BOTH, HOW, ONLY_HERE, ONLY_THERE
 from circuits.query.contrast_sure import combinations, predicted, settings, trust
 from circuits.query.contrast_tables import NO_WORD, PARTS, ROUNDING, edge_counts
 from circuits.query.contrast_told import Told
+from circuits.query.pushes import pushes_sentences
 from circuits.query.subject import Subject
 from circuits.query.text import listing, plain, quoted, signed
 
@@ -25,7 +26,9 @@ SMALL: Final = 0.02
 def sentences(told: Told) -> tuple[str, ...]:
     """Gives the finding: every number in it stands in one of the tables."""
     if told.asked.same_graph:
-        found = [_two_outputs(told), *_pushes(told), *combinations(told)]
+        pushes = told.tables.get("pushes")
+        said = () if pushes is None else pushes_sentences(pushes, told.asked.words)
+        found = [_two_outputs(told), *said, *combinations(told)]
     else:
         lead = _same_output(told) if told.asked.comparable else _two_answers(told)
         found = [lead, _prompts(told), _words(told), *_features(told), _edges(told), *combinations(told)]
@@ -84,20 +87,6 @@ def _two_outputs(told: Told) -> str:
         return f"{lead}; no feature makes the difference."
     listed = " and ".join(f"{told.named(row['node'])} ({told.amount(row['change'])})" for row in rows)
     return f"{lead}: what favours it most, over all paths, is {listed}."
-
-
-def _pushes(told: Told) -> list[str]:
-    """Gives which features push the one output, the other, and both, directly and by how much."""
-    found = []
-    for row in told.tables["pushes"].to_dicts():
-        if row["features"]:
-            counted = "1 feature pushes" if row["features"] == 1 else f"{row['features']:,} features push"
-            found.append(
-                f"{counted} {row['pushes']} directly, most of all {row['strongest']}; together they bring"
-                f" {told.signed(row['here'])} to {told.asked.words[0]} and {told.signed(row['there'])} to"
-                f" {told.asked.words[1]}."
-            )
-    return found
 
 
 def _prompts(told: Told) -> str:

@@ -8,6 +8,7 @@ import polars as pl
 
 from circuits.query.combination_text import combination_sentences
 from circuits.query.paths import Path
+from circuits.query.pushes import pushes_sentences
 from circuits.query.subject import Subject
 from circuits.query.tables import REMAINDER, path_text
 from circuits.query.text import listing, percent, plain, signed
@@ -26,6 +27,7 @@ def sentences(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: Seque
         _headline(subject),
         _against(subject),
         _sum(subject, tables["totals"]),
+        *_pushes(subject, tables),
         _features(subject, tables["features"]),
         _meanings(tables["features"]),
         _words(tables["words"]),
@@ -70,6 +72,14 @@ def _headline(subject: Subject) -> str:
     )
     second = f", then by {subject.naming.phrase(more[0][0])} ({signed(more[0][1])})" if more else ""
     return f"{first}{second}."
+
+
+def _pushes(subject: Subject, tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
+    """Gives which features push the one output, the other, and both, of a difference."""
+    if "pushes" not in tables:
+        return ()
+    one, _, two = subject.words().rpartition(" over ")
+    return pushes_sentences(tables["pushes"], (one, two))
 
 
 def _against(subject: Subject) -> str:

@@ -20,6 +20,8 @@ from circuits.query.combinations import (
 )
 from circuits.query.findings import sentences
 from circuits.query.paths import Path, top_paths
+from circuits.query.pushes import CAPTION as PUSHES
+from circuits.query.pushes import pushes_table
 from circuits.query.subject import Subject, induced
 from circuits.query.tables import (
     CAPTIONS,
@@ -63,6 +65,7 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
     score = scores(subject.graph)
     tables = {
         "totals": totals_table(subject),
+        **({"pushes": pushes_table(graph, *pair)} if (pair := _pair(subject)) else {}),
         "features": features_table(subject, top),
         "words": words_table(subject),
         "paths": paths_table(subject, paths),
@@ -91,8 +94,17 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
     )
 
 
+def _pair(subject: Subject) -> tuple[str, str] | None:
+    """Gives the two outputs of a difference, where the graph holds both."""
+    if subject.over is None:
+        return None
+    bare = subject.over.strip().removeprefix("logit:")
+    one, other = subject.node.removesuffix(f"-{bare}"), f"logit:{bare}"
+    return (one, other) if {one, other} <= set(subject.graph.index) else None
+
+
 def _captions(subject: Subject, tables: Mapping[str, pl.DataFrame]) -> dict[str, str]:
-    said = {**CAPTIONS, "totals": totals_caption(subject)}
+    said = {**CAPTIONS, "totals": totals_caption(subject), "pushes": PUSHES}
     if "combinations" in tables:
         said["combinations"] = combinations_caption(tables["combinations"])
     return said
