@@ -109,7 +109,8 @@ def _table(name: str, answer: Answer) -> Table:
     frame = answer.tables[name]
     linked = [c for c, kind in frame.schema.items() if kind == LINKS and frame[c].list.len().sum()]
     shown = [c for c in frame.columns if c in (*printed(frame), *linked)]
-    largest = {c: max((abs(v) for v in frame[c] if v is not None), default=0.0) for c in shown if c in SHARES}
+    shares = [c for c in shown if c in SHARES and frame.schema[c].is_numeric()]
+    largest = {c: max((abs(v) for v in frame[c] if v is not None), default=0.0) for c in shares}
     rows = tuple(
         tuple(_cell(column, row[column], largest.get(column)) for column in shown)
         for row in frame.iter_rows(named=True)
