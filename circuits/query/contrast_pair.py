@@ -21,6 +21,9 @@ from circuits.query.totals import Totals
 BOTH: Final = "in both"
 ONLY_HERE: Final = "only here"
 ONLY_THERE: Final = "only there"
+NOT_KEPT: Final = "not kept"
+"""Said of the activation of a feature that a graph lacks though it may be on."""
+
 HOW: Final = (BOTH, ONLY_HERE, ONLY_THERE)
 
 Places = Float[np.ndarray, "k"]
@@ -200,7 +203,7 @@ class Pair:
         row, totals = int(self.rows[place, side]), (self.one, self.two)[side]
         if row < 0:
             placed = self._has_position(place, side)
-            return "no such word" if not placed else "off" if keeps_all(totals.graph) else "not kept"
+            return "no such word" if not placed else "off" if keeps_all(totals.graph) else NOT_KEPT
         return "off" if totals.off[row] else plain(float(totals.activation[row]))
 
     def _has_position(self, place: int, side: int) -> bool:

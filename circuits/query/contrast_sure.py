@@ -119,14 +119,12 @@ def trust(told: Told) -> str:
     both = f"completeness {percent(complete['here'])}"
     both += "" if asked.same_graph else f" and {percent(complete['there'])}"
     if not asked.comparable:
-        return (
-            f"{TRUST}: {both}. The two logits are of different outputs: see what is below for runs of both."
-        )
+        return f"{TRUST}: {both}. Shares of a difference of two outputs mean little: compare runs of both."
     if share_of(pair, asked, 1.0) is None:
         return f"{TRUST}: {both}. The two values are nearly the same, so no shares are given."
     parts = []
     for kind, words in (
-        ("error", "begins at dictionary errors, which no feature explains"),
+        ("error", "begins at dictionary errors"),
         ("rest", "runs through edges too small to keep"),
     ):
         rows = told.tables["words"].filter(word=KIND_WORDS[kind]).to_dicts()

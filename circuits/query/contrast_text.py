@@ -8,16 +8,19 @@ from typing import Any, Final
 import numpy as np
 
 from circuits.query.contrast_asked import keeps_all
-from circuits.query.contrast_pair import BOTH, HOW, ONLY_HERE, ONLY_THERE
+from circuits.query.contrast_pair import BOTH, HOW, NOT_KEPT, ONLY_HERE, ONLY_THERE
 from circuits.query.contrast_sure import combinations, predicted, settings, trust
 from circuits.query.contrast_tables import NO_WORD, PARTS, ROUNDING, edge_counts
 from circuits.query.contrast_told import Told
 from circuits.query.pushes import pushes_sentences
 from circuits.query.subject import Subject
-from circuits.query.text import listing, plain, quoted, signed
+from circuits.query.text import listing, percent, plain, quoted, signed
 
 TOLD: Final = 3
 """Features or words told in a sentence, at most."""
+
+MANY: Final = 0.2
+"""Share of the difference from which errors are told of at once."""
 
 SMALL: Final = 0.02
 """Share of the difference below which a word is not told of."""
@@ -55,12 +58,22 @@ def _same_output(told: Told) -> str:
     ]
     what = f"The logit of {name}" if pair.one.subject.kind == "logit" and not pairwise else _upper(name)
     lead = f"{what} is {levels[0]} {asked.sides[0]} and {levels[1]} {asked.sides[1]}"
-    rows = told.tables["features"].to_dicts()
-    makes = [row for row in rows if row["change"] * pair.difference > 0][:2]
+    makes = _makes(told)[:2]
     if not makes:
         return f"{lead}; no feature makes the difference of {told.signed(pair.difference)}."
     through = ", then ".join(_one(told, row) for row in makes)
-    return f"{lead}; the difference of {told.signed(pair.difference)} runs first of all through {through}."
+    errors = told.beginning("error")
+    beside = ""
+    if errors is not None and errors >= MANY:
+        beside = f"; {percent(errors)} of it begins at dictionary errors, which no feature explains"
+    return f"{lead}; the difference of {told.signed(pair.difference)} runs first of all through {through}{beside}."
+
+
+def _makes(told: Told) -> list[dict[str, Any]]:
+    """Gives features that make the difference, largest first; those merely not kept only if no other does."""
+    rows = [row for row in told.tables["features"].to_dicts() if row["change"] * told.pair.difference > 0]
+    rows.sort(key=lambda row: -abs(row["change"]))
+    return [row for row in rows if NOT_KEPT not in row["activation"]] or rows
 
 
 def _two_answers(told: Told) -> str:
@@ -82,7 +95,7 @@ def _two_outputs(told: Told) -> str:
     better = 0 if pair.difference >= 0 else 1
     win, lose = asked.words[better], asked.words[1 - better]
     lead = f"{_upper(win)} is {plain(abs(pair.difference))} above {lose}"
-    rows = [row for row in told.tables["features"].to_dicts() if row["change"] * pair.difference > 0][:2]
+    rows = _makes(told)[:2]
     if not rows:
         return f"{lead}; no feature makes the difference."
     listed = " and ".join(f"{told.named(row['node'])} ({told.amount(row['change'])})" for row in rows)

@@ -11,7 +11,7 @@ from circuits.query.contrast_asked import Asked
 from circuits.query.contrast_pair import Pair
 from circuits.query.contrast_swaps import Swaps
 from circuits.query.contrast_tables import share_of
-from circuits.query.text import percent, signed
+from circuits.query.text import KIND_WORDS, percent, signed
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Told:
         """Gives a row of the totals, zeros if there is none."""
         rows = self.tables["totals"].filter(part=name).select("here", "there", "change").to_dicts()
         return rows[0] if rows else {"here": 0.0, "there": 0.0, "change": 0.0}
+
+    def beginning(self, kind: str) -> float | None:
+        """Gives the share of the difference that begins at nodes of a kind, None if there is none."""
+        rows = self.tables["words"].filter(word=KIND_WORDS[kind])
+        return rows["share"][0] if len(rows) else None
 
     def signed(self, value: float) -> str:
         """Gives a signed number, `0` for nothing."""
