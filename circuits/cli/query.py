@@ -28,56 +28,65 @@ SHOWN = 100
 """Rows of a table in the terminal, unless another number was asked for."""
 
 
+Sql = Annotated[
+    str | None, typer.Argument(metavar="SQL", help="A SELECT in DuckDB's dialect; - reads it from stdin.")
+]
+Schema = Annotated[
+    bool,
+    typer.Option("--schema", help="List the tables, their columns, and the macros with an example each."),
+]
+How = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        rich_help_panel=options.OUT,
+        show_default="by the suffix of FILE, else table",
+        help="How to write.",
+    ),
+]
+File = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", rich_help_panel=options.OUT, help="The file to write."),
+]
+LimitRows = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        rich_help_panel=options.OUT,
+        show_default=f"{SHOWN} in a table, 10000 if untrusted, else none",
+        help="Give the first N rows, and say if there are more.",
+    ),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        metavar="S",
+        rich_help_panel=options.HOW,
+        show_default="600; 10 if untrusted",
+        help="Stop the query after S seconds.",
+    ),
+]
+Untrusted = Annotated[
+    bool,
+    typer.Option(
+        "--untrusted",
+        rich_help_panel=options.HOW,
+        help="Treat the query as a stranger's: one SELECT with known functions, in a process of its own"
+        " with little memory, killed when its time is up.",
+    ),
+]
+
+
 def query(
     run: options.Run,
-    sql: Annotated[
-        str | None,
-        typer.Argument(metavar="SQL", help="A SELECT in DuckDB's dialect; - reads it from stdin."),
-    ] = None,
-    schema: Annotated[
-        bool,
-        typer.Option("--schema", help="List the tables, their columns, and the macros with an example each."),
-    ] = False,
-    format: Annotated[  # noqa: A002 - the option's name
-        Format | None,
-        typer.Option(
-            rich_help_panel=options.OUT,
-            show_default="by the suffix of FILE, else table",
-            help="How to write.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", rich_help_panel=options.OUT, help="The file to write."),
-    ] = None,
-    limit_rows: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            rich_help_panel=options.OUT,
-            show_default=f"{SHOWN} in a table, 10000 if untrusted, else none",
-            help="Give the first N rows, and say if there are more.",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            metavar="S",
-            rich_help_panel=options.HOW,
-            show_default="600; 10 if untrusted",
-            help="Stop the query after S seconds.",
-        ),
-    ] = None,
-    untrusted: Annotated[
-        bool,
-        typer.Option(
-            "--untrusted",
-            rich_help_panel=options.HOW,
-            help="Treat the query as a stranger's: one SELECT with known functions, in a process of its"
-            " own with little memory, killed when its time is up.",
-        ),
-    ] = False,
+    sql: Sql = None,
+    schema: Schema = False,
+    how: How = None,
+    out: File = None,
+    limit_rows: LimitRows = None,
+    seconds: Seconds = None,
+    untrusted: Untrusted = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -99,23 +108,23 @@ def query(
     if schema:
         _show_schema(run, output)
         return
-    how = _format(format, out, json=json)
+    form = _format(how, out, json=json)
     if out is not None:
         check_output(out, overwrite=overwrite)
     text = _statement(sql)
     from circuits.query.sql.ask import sql as ask
 
-    budget = _budget(limit_rows, seconds, untrusted=untrusted, shown=how == "table" and out is None)
+    budget = _budget(limit_rows, seconds, untrusted=untrusted, shown=form == "table" and out is None)
     rows = ask(run, text, trusted=not untrusted, budget=budget)
     if out is not None:
-        _save(rows, out, how, overwrite=overwrite)
+        _save(rows, out, form, overwrite=overwrite)
         output.result(heading(f"{out}: {rows.finding}"), {"file": str(out), **_told(rows)})
-    elif how == "table":
+    elif form == "table":
         output.result(_table(rows), rows.to_dict())
     elif json:
         output.result("", rows.to_dict())
     else:
-        write(_text(rows, how))
+        write(_text(rows, form))
         if rows.cut is not None:
             output.note(rows.finding)
 
@@ -129,13 +138,13 @@ def _statement(sql: str | None) -> str:
     return text
 
 
-def _format(format: Format | None, out: Path | None, *, json: bool) -> Format:  # noqa: A002
-    if format is not None and json and format != "json":
-        raise UsageError(f"--json and --format {format} contradict each other: give one of them.")
-    if format == "parquet" and out is None:
+def _format(how: Format | None, out: Path | None, *, json: bool) -> Format:
+    if how is not None and json and how != "json":
+        raise UsageError(f"--json and --format {how} contradict each other: give one of them.")
+    if how == "parquet" and out is None:
         raise UsageError("Parquet is no text for a terminal: say where to write it with -o FILE.")
-    if format is not None:
-        return format
+    if how is not None:
+        return how
     if out is not None and out.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise UsageError(f"{out} does not say how to write: give --format, or a name that ends in {known}.")

@@ -124,7 +124,7 @@ def plain(frame: pl.DataFrame) -> pl.DataFrame:
     Raises:
         UsageError: a whole number does not fit into 64 bits.
     """
-    whole: dict[str, Any] = {
+    whole: dict[Any, Any] = {
         name: pl.Int128() for name, kind in frame.schema.items() if _is_whole_decimal(kind)
     }
     try:
