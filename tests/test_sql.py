@@ -286,6 +286,8 @@ LOCAL_REFUSALS = {
     "SELECT * FROM read_csv('{}')": "nothing else",
     "FROM '{}'": "nothing else",
     "COPY edges TO '{}.csv'": "COPY",
+    "WITH x AS (COPY edges TO '{}.csv') FROM x": "nothing else",
+    "WITH x AS (DELETE FROM edges RETURNING *) FROM x": "nothing else",
     "ATTACH '{}.db'": "ATTACH",
     "CREATE TEMP TABLE t AS SELECT 1": "CREATE",
     "SET threads = 1": "SET",

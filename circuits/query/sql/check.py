@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from circuits.errors import MissingPackage, UsageError, near_matches
+from circuits.query.sql.child import CATALOGUE
 from circuits.query.sql.functions import FUNCTIONS
 from circuits.query.sql.tables import MACROS, TABLES
 
@@ -61,8 +62,6 @@ _CALLED_WITHOUT_BRACKETS: Final = _set("""
     current_user session_user user current_role current_catalog current_database current_schema
     current_date current_time current_timestamp localtime localtimestamp
 """)
-
-_OF_THE_CATALOGUE: Final = ("duckdb_", "pg_", "sqlite_", "pragma_", "information_schema")
 
 
 def admitted(sql: str) -> str:
@@ -221,7 +220,7 @@ def _check_table(node: exp.Table) -> None:
 
 def _check_cte(node: exp.CTE) -> None:
     name = node.alias.lower()
-    if name in TABLES or name in MACROS or name.startswith(_OF_THE_CATALOGUE):
+    if name in TABLES or name in MACROS or name.startswith(CATALOGUE):
         raise UsageError(f"WITH {node.alias[:60]}: this name is taken, choose another.")
 
 

@@ -18,6 +18,13 @@ READY = b"!"
 LONGEST = 1_000_000
 """Characters of an error's message; the type of a node's name lists all names."""
 
+CATALOGUE = ("duckdb_", "pg_", "sqlite_", "pragma_", "information_schema")
+"""How names of the engine's own tables begin."""
+
+READING = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
+NO_READING = ("SHOW_REF", "PARAMETER", "VALUE_PARAMETER", "PIVOT")
+"""Parts of a SELECT, as the engine's parser names them: those that read, and those that are more."""
+
 SIMPLE = {
     "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT",
     "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL",
@@ -91,8 +98,8 @@ def opened(request: dict[str, Any]) -> tuple[Any, list[str] | None]:
 def run(connection: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Gives the answer to a query: columns, their types, rows, and which cap cut them ("rows", "result").
 
-    The engine's own parser must find one SELECT and nothing else; it is read no further than one row
-    past the cap.
+    The engine's own parser must find one SELECT over what is known, and nothing else; it is read no
+    further than one row past the cap.
     """
     import duckdb
 
@@ -100,13 +107,57 @@ def run(connection: Any, request: dict[str, Any]) -> dict[str, Any]:
     try:
         parsed = connection.extract_statements(sql)
         kinds = [str(statement.type).rsplit(".", 1)[-1] for statement in parsed]
+        if request["known"] and kinds == ["SELECT"]:
+            stranger = unknown(connection, sql, **request["known"])
+            if stranger is not None:
+                return {"error": ["Unknown", stranger]}
         if kinds == ["SELECT"]:
             sql = f"FROM (\n{parsed[0].query.strip().rstrip(';')}\n) LIMIT {most + 1}"
-        elif request["select_only"]:
+        elif request["known"]:
             return {"error": ["NotOneSelect", ", ".join(kinds)]}
         return fetched(connection.execute(sql), most, request["result"])
     except (duckdb.Error, RuntimeError, RecursionError, ValueError) as error:
         return {"error": [type(error).__name__, str(error)[:LONGEST]]}
+
+
+def unknown(
+    connection: Any, sql: str, functions: list[str], macros: list[str], tables: list[str]
+) -> str | None:
+    """Gives a function or table of a SELECT that is not known, as the engine's own parser reads it; or None.
+
+    Args:
+        connection: where to parse; nothing is run.
+        sql: one SELECT.
+        functions: allowed names; operators such as + are always allowed.
+        macros: names allowed as tables.
+        tables: allowed names; those of WITH are allowed too, but not the catalogue's.
+    """
+    text = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()[0]
+    called, read, named = set(), set(), set(tables)
+    rest = [json.loads(text)]
+    if rest[0]["error"]:
+        return str(rest[0]["error_message"])
+    while rest:
+        part = rest.pop()
+        if isinstance(part, dict):
+            if "function_name" in part:
+                called.add(part["function_name"].lower())
+            if part.get("type") == "BASE_TABLE":
+                schemas = {part["schema_name"].lower(), part["catalog_name"].lower()}
+                read.add(part["table_name"].lower() if schemas <= {"", "main", "recurring"} else "a schema")
+            kind = str(part.get("type"))
+            if kind == "TABLE_FUNCTION" and part["function"]["function_name"].lower() not in macros:
+                return f"{part['function']['function_name']} as a table"
+            if kind in NO_READING or (kind.endswith("_NODE") and kind not in READING):
+                return kind.lower()
+            named.update(str(entry["key"]).lower() for entry in (part.get("cte_map") or {}).get("map", ()))
+            rest.extend(part.values())
+        elif isinstance(part, list):
+            rest.extend(part)
+    known = {*functions, *macros, "list_apply"}  # as the engine writes [f(x) for x in l]
+    strange = sorted(name for name in called if name not in known and any(c.isalpha() for c in name))
+    strange += sorted(name for name in read if name not in named or name.startswith(CATALOGUE))
+    return strange[0] if strange else None
 
 
 def fetched(cursor: Any, most: int, room: int) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 Four fences, each of which holds alone (tests/test_sql_attacks.py takes them down one by one):
 
 1. `check`: one SELECT over known tables with known functions, written anew.
-2. The engine's settings: a read-only file, no other file, no extension, no setting changed, its own limits
-   of time and memory, nothing spilled to disk.
+2. The engine. Its own parser finds the same: one SELECT of known names. Its settings: a read-only file, no
+   other file, no extension, no setting changed, limits of time and memory, nothing spilled to disk.
 3. The process: limits of address space, processor time, open files and written bytes, an empty environment,
    no open file but three pipes' ends and the database; killed at the deadline, for a single call such as
    `len(range(300000000))` is not interrupted by the engine.
@@ -33,6 +33,8 @@ from circuits.errors import CircuitsError, UsageError
 from circuits.query.sql import child
 from circuits.query.sql.budget import OVERHEAD, Budget
 from circuits.query.sql.build import engine
+from circuits.query.sql.functions import FUNCTIONS
+from circuits.query.sql.tables import MACROS, TABLES
 from circuits.query.sql.words import refusal, too_large, too_long
 
 SYSTEM = os.name
@@ -62,12 +64,12 @@ class Fences:
     Attributes:
         settings: the engine's settings.
         limits: the limits of the process.
-        select_only: the engine's own parser must find one SELECT.
+        reading: the engine's own parser must find one SELECT of known functions and tables.
     """
 
     settings: bool = True
     limits: bool = True
-    select_only: bool = True
+    reading: bool = True
 
 
 def ask(
@@ -131,6 +133,13 @@ def settings(budget: Budget, *, threads: int | None = None) -> dict[str, str]:
     return some
 
 
+KNOWN: Final = {
+    "functions": sorted(FUNCTIONS),
+    "macros": sorted({*MACROS, "unnest"}),
+    "tables": sorted(TABLES),
+}
+"""What a stranger's query may name."""
+
 LOCKED: Final = {"enable_external_access": "false", "lock_configuration": "true"}
 """What is set, in this order, once the file is open; neither can be taken back."""
 
@@ -145,7 +154,7 @@ def _request(sql: str, database: Path, budget: Budget, fences: Fences) -> bytes:
         "settings": settings(budget, threads=THREADS) if fences.settings else {},
         "locked": LOCKED if fences.settings else {},
         "limits": fences.limits,
-        "select_only": fences.select_only,
+        "known": KNOWN if fences.reading else None,
         "rows": budget.rows,
         "result": budget.result,
         "seconds": math.ceil((budget.seconds or 0) * THREADS),

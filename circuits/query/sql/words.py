@@ -48,6 +48,8 @@ def refusal(kind: str, message: str, budget: Budget, database: Path) -> UsageErr
         return UsageError(f"{READS_ONLY}.")
     if kind == "NotOneSelect":
         return UsageError(f"A query is one SELECT; the engine reads {text or 'nothing'}.")
+    if kind == "Unknown":
+        return UsageError(f"A query is one SELECT of what is known; the engine reads {text}.")
     return UsageError(f"The query cannot be answered: {_with_near_matches(text)}")
 
 
