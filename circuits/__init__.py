@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from circuits.plot.upset import upset
     from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
     from circuits.query.answer import Answer
+    from circuits.query.ask.builder import ask
     from circuits.query.breaks import breaks
     from circuits.query.contrast import contrast
     from circuits.query.contrast_asked import same_features
@@ -123,6 +124,7 @@ __all__ = [
     "Trace",
     "__version__",
     "ablate",
+    "ask",
     "attribute",
     "breaks",
     "concept_graph",
@@ -207,6 +209,7 @@ _HOMES: Final = {
     "TopLogits": "prompt.TopLogits",
     "Trace": "trace.Trace",
     "ablate": "graph.actions.ablate",
+    "ask": "query.ask.builder.ask",
     "attribute": "engine.attribute.attribute",
     "breaks": "query.breaks.breaks",
     "concept_graph": "graph.concept_graph.concept_graph",

@@ -89,6 +89,7 @@ def test_nodes_come_in_the_tables_order_each_once_under_the_name_that_was_writte
     assert (found.name, list(found.nodes)) == ("store", sorted(found.nodes, key=GRAPH.row))
     assert resolve(GIVING, "determiner").name == "the (determiner next)"
     assert resolve(GIVING, "x=giving").name == "x"
+    assert resolve(GIVING, "concept:giving").name == "giving"
     assert resolve(GIVING, "9/88@9").name == "9/88@9"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from circuits.cli import console
+from circuits.cli.ask import ask
 from circuits.cli.attribute import attribute
 from circuits.cli.contrast import contrast
 from circuits.cli.convert import convert
@@ -70,6 +71,7 @@ COMMANDS = (
     why,
     contrast,
     query,
+    ask,
     plot,
     report,
     features,

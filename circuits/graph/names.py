@@ -175,7 +175,8 @@ def _is_list(graph: Graph, text: str) -> bool:
 def _meaning(graph: Graph, text: str) -> Meaning:
     """Gives the one thing that a name, or one part of a spec, means."""
     if text in graph.index or _FEATURE.fullmatch(text) or text.partition(":")[0].strip() in WAYS:
-        return Meaning(text, "as it is written", text, frozenset(named(graph, text)))
+        called = text.removeprefix("concept:").strip()
+        return Meaning(called, "as it is written", text, frozenset(named(graph, text)))
     meanings = [*_meanings(graph, text)] or [*_inside(graph, text)]
     if len({meaning.nodes for meaning in meanings}) > 1:
         raise UsageError(_ambiguous(text, meanings))

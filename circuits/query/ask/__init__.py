@@ -1,0 +1,1 @@
+"""Questions in words: a grammar, the questions it gives, and the same in Python."""
