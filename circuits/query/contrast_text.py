@@ -66,7 +66,8 @@ def _same_output(told: Told) -> str:
     beside = ""
     if errors is not None and errors >= MANY:
         beside = f"; {percent(errors)} of it begins at dictionary errors, which no feature explains"
-    return f"{lead}; the difference of {told.signed(pair.difference)} runs first of all through {through}{beside}."
+    apart = told.signed(pair.difference)
+    return f"{lead}; the difference of {apart} runs first of all through {through}{beside}."
 
 
 def _makes(told: Told) -> list[dict[str, Any]]:
