@@ -47,6 +47,7 @@ QUOTES: Final = ('""', "''", "“”", "‘’", "„“", "«»", "``")
 _FEATURE = re.compile(r"\d+/\d+")
 _WORD_AT = re.compile(r"(.+)@(\d+)", re.DOTALL)
 _FEATURE_AT = re.compile(r"(\d+/\d+)\s+(?:at|on)\s+(.+)", re.DOTALL | re.IGNORECASE)
+_WORD = re.compile(r'token:\s*"?([^"|,&]*[^"|,&\s])"?\s*')
 _NAME = re.compile(r"[\w .-]+")
 
 
@@ -88,7 +89,8 @@ def resolve(graph: Graph, text: str | Concept) -> Concept:
         nodes = nodes_of_spec(graph, name, name, lambda graph, part: set(_meaning(graph, part).nodes))
         return Concept(name, ordered(graph, name, nodes))
     meaning = _meaning(graph, name)
-    return Concept(meaning.name, ordered(graph, name, meaning.nodes))
+    word = _WORD.fullmatch(meaning.name)  # token:" capital" is called capital
+    return Concept(word[1].strip() if word else meaning.name, ordered(graph, name, meaning.nodes))
 
 
 def resolve_target(graph: Graph, text: str) -> str:

@@ -194,7 +194,7 @@ def _spread(test: ConceptTest, way: int, span: float) -> tuple[str, str]:
     first = on[:, 3] - on[:, 2 - way]
     low, high = interval(first)
     agree = sum(verdict == here for verdict in each)
-    return f"{mean.verdict} ({low:+.3g} to {high:+.3g} with it)", f"{agree} of {len(each)}"
+    return f"{mean.verdict} ({low:+.3g} to {high:+.3g} with it)", f"{agree}/{len(each)}"
 
 
 def _searched(graph: Graph, one: Concept, node: str) -> Answer:
