@@ -11,7 +11,7 @@ from typing import Literal
 import jax
 import numpy as np
 import polars as pl
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 import circuits
 from circuits.engine.edges import Edges, EdgeStore
@@ -23,6 +23,7 @@ from circuits.engine.rows import Engine, devices, widened
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.graph.influence import influence, scores, with_influence
+from circuits.schema import feature_name
 from circuits.trace import Trace
 
 Progress = Callable[[str, int, int], None]
@@ -53,6 +54,7 @@ def attribute(
     methods: Sequence[Edges | Method] = (Edges(),),
     *,
     compute: Compute = Compute(),
+    expand: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Graph:
     """Gives the attribution graph of a trace.
@@ -66,6 +68,8 @@ def attribute(
         methods: what to compute: first-order `Edges`, then, if wanted, interactions among what the
             edges lead to, as for `circuits.interact`.
         compute: device and width.
+        expand: features that get incoming edges, instead of the most influential; nodes the trace lacks
+            are passed over.
         progress: told after every batch of rows.
 
     Raises:
@@ -83,7 +87,7 @@ def attribute(
     settings = first[0]
     engine = Engine(trace, devices=chosen, workers=compute.workers or _default_workers(chosen))
     job = _Job(trace, settings, engine, progress)
-    job.run()
+    job.run(expand)
     graph = with_influence(job.graph())
     meta = {
         **trace.meta,
@@ -146,15 +150,24 @@ class _Job:
         most = self.settings.max_features
         self.budget = len(self.expanded) if most is None else min(most, len(self.expanded))
 
-    def run(self) -> None:
-        """Computes the rows of all targets, then of features until the budget is spent."""
+    def run(self, named: Sequence[str] | None = None) -> None:
+        """Computes the rows of all targets, then of named features, or others until the budget is spent."""
         targets = self.trace.targets
         logits = np.flatnonzero(targets.feature < 0)
         layer = np.full(len(logits), self.trace.n_layers)
         self._rows(plan(layer, targets.position[logits], logits))
         self._expand(np.unique(targets.feature[targets.feature >= 0]))
-        self._spend()
+        if named is None:
+            self._spend()
+        else:
+            self._expand(np.flatnonzero(self._are(named) & (self.expanded == 0)))
         self._refine()
+
+    def _are(self, names: Sequence[str]) -> Bool[np.ndarray, "F"]:
+        """Tells which features bear one of the names."""
+        at, asked = self.trace.features, set(names)
+        keys = zip(at.layer.tolist(), at.id.tolist(), at.position.tolist(), strict=True)
+        return np.array([feature_name(*key) in asked for key in keys], bool)
 
     def _spend(self) -> None:
         while (left := self.budget - int(self.expanded.sum())) > 0:

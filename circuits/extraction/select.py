@@ -15,6 +15,7 @@ from circuits.errors import UsageError
 from circuits.extraction.fold import Frozen
 from circuits.extraction.propagate import Step, active_ids, attributions
 from circuits.extraction.targets import Aim
+from circuits.schema import parse_feature
 
 Chooser = Callable[[int, Encoding], Bool[Tensor, "n m"]]
 """Says which features of a layer, given their encoding, are kept. Only active ones ever are."""
@@ -112,5 +113,28 @@ class ByAttribution:
             here = keys[keys[:, 0] == layer]
             chosen[here[:, 1], here[:, 2]] = True
             return chosen
+
+        return choose
+
+
+@dataclass(frozen=True)
+class Named:
+    """Exactly the features named, as far as they are active."""
+
+    features: tuple[str, ...]
+
+    def chooser(self, frozen: Frozen, aims: Sequence[Aim], step: Step | None = None) -> Chooser:  # noqa: ARG002
+        """Gives the choice for one prompt."""
+        places: dict[int, list[tuple[int, int]]] = {}
+        for name in self.features:
+            if place := parse_feature(name):
+                places.setdefault(place[0], []).append((place[2], place[1]))
+
+        def choose(layer: int, encoding: Encoding) -> Bool[Tensor, "n m"]:
+            chosen = torch.zeros_like(encoding.activation, dtype=torch.bool)
+            if here := places.get(layer):
+                position, feature = torch.tensor(here, device=chosen.device).T
+                chosen[position, feature] = True
+            return chosen & (encoding.activation != 0)
 
         return choose
