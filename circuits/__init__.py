@@ -54,8 +54,11 @@ if TYPE_CHECKING:
     from circuits.graph.prune import prune
     from circuits.graph.run import run
     from circuits.graph.views import to_networkx, to_scipy
+    from circuits.intervene.faithfulness import Ablation, faithfulness
     from circuits.intervene.hold import Hold
     from circuits.intervene.session import Session
+    from circuits.intervene.summary import Verification
+    from circuits.intervene.verify import Checks, verify
     from circuits.models.load import load_model
     from circuits.planted.plant import plant
     from circuits.plot.matrix import interaction_matrix
@@ -91,12 +94,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "QK",
+    "Ablation",
     "AllActive",
     "Answer",
     "Backgrounds",
     "Budget",
     "ByAttribution",
     "Cards",
+    "Checks",
     "CircuitsError",
     "Coalitions",
     "Compute",
@@ -122,6 +127,7 @@ __all__ = [
     "Session",
     "TopLogits",
     "Trace",
+    "Verification",
     "__version__",
     "ablate",
     "ask",
@@ -137,6 +143,7 @@ __all__ = [
     "extract",
     "group",
     "groups",
+    "faithfulness",
     "interact",
     "interaction_matrix",
     "interaction_orders",
@@ -172,16 +179,19 @@ __all__ = [
     "unexplained",
     "ungroup",
     "upset",
+    "verify",
     "why",
 ]
 
 _HOMES: Final = {
+    "Ablation": "intervene.faithfulness.Ablation",
     "AllActive": "extraction.select.AllActive",
     "Answer": "query.answer.Answer",
     "Backgrounds": "engine.concepts.backgrounds.Backgrounds",
     "Budget": "query.sql.budget.Budget",
     "ByAttribution": "extraction.select.ByAttribution",
     "Cards": "cards.record.Cards",
+    "Checks": "intervene.verify.Checks",
     "CircuitsError": "errors.CircuitsError",
     "Coalitions": "engine.games.method.Coalitions",
     "Compute": "engine.attribute.Compute",
@@ -208,6 +218,7 @@ _HOMES: Final = {
     "Session": "intervene.session.Session",
     "TopLogits": "prompt.TopLogits",
     "Trace": "trace.Trace",
+    "Verification": "intervene.summary.Verification",
     "ablate": "graph.actions.ablate",
     "ask": "query.ask.builder.ask",
     "attribute": "engine.attribute.attribute",
@@ -222,6 +233,7 @@ _HOMES: Final = {
     "extract": "extraction.extract.extract",
     "group": "query.grouping.group.group",
     "groups": "query.grouping.answer.groups",
+    "faithfulness": "intervene.faithfulness.faithfulness",
     "interact": "engine.interact.interact",
     "interaction_matrix": "plot.matrix.interaction_matrix",
     "interaction_orders": "plot.orders.interaction_orders",
@@ -257,6 +269,7 @@ _HOMES: Final = {
     "unexplained": "query.unexplained.unexplained",
     "ungroup": "graph.concept_graph.ungroup",
     "upset": "plot.upset.upset",
+    "verify": "intervene.verify.verify",
     "why": "query.why.why",
 }
 """Where each public name lives, below this package."""

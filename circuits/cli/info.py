@@ -82,6 +82,7 @@ def _is_model(path: Path) -> bool:
 def _run(path: Path) -> Found:
     from circuits.cli.attribute import explained, score_facts, size_facts
     from circuits.graph.io import load_run
+    from circuits.query.verified import info_line
 
     graph = load_run(path)
     meta = graph.meta
@@ -95,6 +96,7 @@ def _run(path: Path) -> Found:
         *_read(meta.get("dictionary")),
         *size_facts(graph),
         *score_facts(graph),
+        *([("verified", *line)] if (line := info_line(graph)) else []),
         *([("memory", size(meta["peak_bytes"]), "at its peak")] if meta.get("peak_bytes") else []),
         ("on disk", size(sum(files.values())), ", ".join(files)),
         ("created", str(meta.get("created", "unknown"))),
@@ -106,6 +108,7 @@ def _run(path: Path) -> Found:
         "nodes": len(graph.nodes),
         "edges": len(graph.edges),
         "hyperedges": len(graph.hyperedges),
+        "verdicts": len(graph.verdicts),
         "targets": graph.targets,
         "files": files,
         "meta": dict(meta),

@@ -84,6 +84,7 @@ SHARES = (
 SIGNED = (
     *("weight", "total", "up", "down", "direct", "effect", "interaction"),
     *("change", "weight_here", "weight_there", "for the first", "for the second"),
+    *("predicted", "frozen", "free"),
 )
 """Columns that hold signed contributions and are written with their sign."""
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from circuits.query.combinations import MATTERS, nodes_of
+from circuits.query.marks import failed
 from circuits.query.subject import Subject
 from circuits.query.text import listing, percent, plain, signed
 
@@ -197,4 +198,6 @@ def _asides(subject: Subject, row: Mapping[str, Any]) -> str:
     if row["share"] is not None:
         part = "" if row["where"] in subject.graph.index else "its part of what the head brings: "
         asides.append(f"{part}{percent(row['share'])} of what moves {subject.words()}")
+    if row["where"] == subject.node and (said := failed(subject.graph, subject.node, row["members"])):
+        asides.append(said)
     return f" ({'; '.join(asides)})" if asides else ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from circuits.query.combination_text import combination_sentences
+from circuits.query.marks import failed
 from circuits.query.paths import Path
 from circuits.query.pushes import pushes_sentences
 from circuits.query.subject import Subject
 from circuits.query.tables import REMAINDER, path_text
 from circuits.query.text import listing, percent, plain, signed
+from circuits.query.verified import verified_sentences
 from circuits.schema import PROVISIONAL
 
 TRUST = "How far to trust this"
@@ -30,9 +33,10 @@ def sentences(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: Seque
         *_pushes(subject, tables),
         _features(subject, tables["features"]),
         _meanings(tables["features"]),
-        _words(tables["words"]),
+        _words(subject, tables["words"]),
         _path(subject, paths),
         *_combinations(subject, tables),
+        *verified_sentences(subject.graph, subject.node),
         _trust(tables["ends"]),
     ]
     return tuple(sentence for sentence in found if sentence)
@@ -105,12 +109,18 @@ def _features(subject: Subject, features: pl.DataFrame) -> str:
     if not len(features):
         return ""
     rows = list(features.head(3).iter_rows(named=True))
-    listed = listing(f"{subject.naming.phrase(row['node'])} ({percent(row['influence'])})" for row in rows)
+    listed = listing(f"{subject.naming.phrase(row['node'])} ({_share(subject, row)})" for row in rows)
     verb = "is" if len(rows) == 1 else "are"
     return (
         "Over all paths, direct and indirect, the"
         f" feature{'' if len(rows) == 1 else 's'} that most influence flows through {verb} {listed}."
     )
+
+
+def _share(subject: Subject, row: Mapping[str, Any]) -> str:
+    """Gives a node's share of the influence, and what became of its claim on the model, if it failed."""
+    said = failed(subject.graph, subject.node, [row["node"]])
+    return percent(row["influence"]) + (f"; {said}" if said else "")
 
 
 def _meanings(features: pl.DataFrame) -> str:
@@ -125,12 +135,12 @@ def _meanings(features: pl.DataFrame) -> str:
     return f"What these and the next stand for, where a label could be tested: {listed}."
 
 
-def _words(words: pl.DataFrame) -> str:
+def _words(subject: Subject, words: pl.DataFrame) -> str:
     rows = [row for row in words.head(3).iter_rows(named=True) if row["influence"] > 0]
     if not rows:
         return "No influence could be followed back to a word of the prompt."
     verb = "word that matters most is" if len(rows) == 1 else "words that matter most are"
-    listed = listing(f"{row['token']} ({percent(row['influence'])})" for row in rows)
+    listed = listing(f"{row['token']} ({_share(subject, row)})" for row in rows)
     return f"Followed back to the prompt, the {verb} {listed}."
 
 

@@ -19,6 +19,7 @@ from circuits.query.combinations import (
     nodes_of,
 )
 from circuits.query.findings import sentences
+from circuits.query.marks import captions, marked
 from circuits.query.paths import Path, top_paths
 from circuits.query.pushes import CAPTION as PUSHES
 from circuits.query.pushes import pushes_table
@@ -33,6 +34,7 @@ from circuits.query.tables import (
     trust_table,
     words_table,
 )
+from circuits.query.verified import CAPTION, NEVER, ROWS, verified_table
 
 PATHS = 5
 """Paths given in an answer, at least."""
@@ -73,6 +75,9 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
         "ends": ends_table(subject),
     }
     tables["trust"] = trust_table(subject, tables, score)
+    if len(tried := verified_table(subject.graph, subject.node)):
+        shown = (pl.int_range(pl.len()) < ROWS) | (pl.col("holds") == NEVER)
+        tables = {**marked(subject.graph, subject.node, tables), "verified": tried.filter(shown)}
     finding = sentences(subject, tables, paths)
     return Answer(
         question=f"Why {subject.words()}?",
@@ -107,7 +112,9 @@ def _captions(subject: Subject, tables: Mapping[str, pl.DataFrame]) -> dict[str,
     said = {**CAPTIONS, "totals": totals_caption(subject), "pushes": PUSHES}
     if "combinations" in tables:
         said["combinations"] = combinations_caption(tables["combinations"])
-    return said
+    if "verified" in tables:
+        said["verified"] = CAPTION
+    return captions(tables, said)
 
 
 def _highlight(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: list[Path]) -> Graph:

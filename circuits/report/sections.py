@@ -18,6 +18,7 @@ HEADINGS: Mapping[str, str] = {
     "features": "Features",
     "paths": "Paths",
     "combinations": "Combinations",
+    "verified": "Tried on the model",
     "words": "Words",
 }
 """Tables with a place of their own on the page, in this order; others follow under their names."""
@@ -230,7 +231,15 @@ def _features(meta: Mapping[str, Any]) -> str:
     return text or "How features were chosen is not recorded in this graph."
 
 
-_TOLD = ("prompt", "targets", "labels", "tested_labels", "softcap", "command")  # shown elsewhere on the page
+_TOLD = (
+    "prompt",
+    "targets",
+    "labels",
+    "tested_labels",
+    "softcap",
+    "command",
+    "verified",
+)  # shown elsewhere on the page
 
 
 def facts(graph: Graph) -> list[tuple[str, str]]:
