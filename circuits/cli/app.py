@@ -23,6 +23,7 @@ from circuits.cli.plot import plot
 from circuits.cli.query import query
 from circuits.cli.report import report
 from circuits.cli.train import train
+from circuits.cli.verify import verify
 from circuits.cli.why import why
 
 EPILOG = (
@@ -57,7 +58,7 @@ def top(
     """Which features of a language model, and which combinations, produce an output.
 
     Start with **circuits demo**. Then **attribute** a prompt, look which combinations **interact**, ask
-    **why**, and **plot** or **report** the run.
+    **why**, **verify** it on the model, and **plot** or **report** the run.
     """
     if ctx.invoked_subcommand is None:
         console.write(ctx.get_help() + "\n")
@@ -72,6 +73,7 @@ COMMANDS = (
     contrast,
     query,
     ask,
+    verify,
     plot,
     report,
     features,

@@ -25,6 +25,8 @@ WORDS = {
     "mlp": "Combinations inside features",
     "qk": "Combinations in attention",
     "concepts": "Testing concepts",
+    "interventions": "Interventions on the model",
+    "held interventions": "Interventions, all else held",
 }
 SECONDS_BETWEEN_LINES = 10.0
 
