@@ -55,6 +55,14 @@ def passing(graph: Graph, members: set[str]) -> float:
     return sum(share for walk, share in walks(graph) if walk[-1] in members and not members & set(walk[:-1]))
 
 
+def arriving_by_walks(graph: Graph) -> dict[str, float]:
+    """The share of the targets that comes through each node: all walks that end there."""
+    found = dict.fromkeys(graph.nodes["node"], 0.0)
+    for walk, share in walks(graph):
+        found[walk[-1]] += share
+    return found
+
+
 def flows(graph: Graph) -> dict[tuple[str, str], float]:
     """By edge (source, target), the share of the targets that runs along it."""
     found: dict[tuple[str, str], float] = {}

@@ -136,3 +136,17 @@ def test_an_existing_file_is_not_written_over_unless_asked(place: Path) -> None:
     assert (code, "exists" in err) == (1, True)
     assert (place / "c.json").read_text() == "mine"
     assert call("group", place / "run", "--export", place / "c.json", "--overwrite", "-q")[0] == 0
+
+
+def test_the_concepts_of_a_run_are_drawn_each_as_one_node(place: Path) -> None:
+    picture = place / "concepts.svg"
+    code, _, err = call("plot", place / "run", "--kind", "concepts", "-o", picture, "-q")
+    assert (code, "circuits group" in err, picture.exists()) == (2, True, False)
+    assert call("group", place / "run", "--save", "-q")[0] == 0
+    assert call("plot", place / "run", "--kind", "concepts", "-o", picture, "-q")[0] == 0
+    drawn = picture.read_text()
+    graph = load_run(place / "run")
+    names = {one.name for one in known(graph)}
+    assert all(f"node:{name}" in drawn for name in names)
+    grouped = {node for one in known(graph) for node in one.nodes}
+    assert not any(f"node:{node}" in drawn for node in grouped)

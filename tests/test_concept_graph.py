@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from literal_concepts import (
+    arriving_by_walks,
     co_moebius,
     edges,
     flows,
@@ -30,7 +31,7 @@ from circuits.graph.concepts import Concept, known, with_concepts
 from circuits.graph.graph import Graph
 from circuits.graph.influence import arriving, inflow, influence, normalised, through
 from circuits.graph.stages import stages
-from circuits.schema import HYPEREDGE_SCHEMA
+from circuits.schema import HYPEREDGE_SCHEMA, NODE_SCHEMA
 
 
 @st.composite
@@ -88,6 +89,78 @@ def test_weights_out_of_a_concept_are_its_members_and_every_sum_closes(
     for name, row in rows(made).items():
         if row["expanded"]:
             assert close(total[name], row["pre_activation"]), name  # type: ignore[arg-type]
+
+
+@settings(max_examples=60)
+@given(grouped(gates=("relu", "linear", "tanh")))
+def test_weights_into_a_concept_are_as_defined(case: tuple[Graph, list[Concept]]) -> None:
+    """Σ ω weight(u → s), ω = sign(z) R / (f F), R, f and F from all walks; and what is left as a constant."""
+    graph, concepts = case
+    made = concept_graph(graph, concepts)
+    arrives, flowing, table = arriving_by_walks(graph), inflows(graph), rows(graph)
+    for piece, nodes in made.meta["concept_graph"]["pieces"].items():
+        whole = passing(graph, set(nodes))
+        omega = dict.fromkeys(nodes, 0.0)
+        sources = 0.0
+        for s in nodes:
+            part = arrives[s] / whole if whole > 0 else 1 / len(nodes)
+            if table[s]["expanded"] and flowing[s] > 0:
+                omega[s] = part / flowing[s] * (-1.0 if table[s]["pre_activation"] < 0 else 1.0)  # type: ignore[operator]
+            else:
+                sources += part
+        if not any(omega.values()):
+            assert not rows(made)[piece]["expanded"]
+            continue
+        part_of = into(made)
+        expected: dict[str, float] = {}
+        inside = 0.0
+        for s, t, w in edges(graph):
+            if t in nodes and s not in nodes:
+                scaled = omega[t] * w
+                expected[part_of.get(s, s)] = expected.get(part_of.get(s, s), 0.0) + scaled
+            elif t in nodes:
+                inside += omega[t] * w
+        total = sum(omega[s] * table[s]["pre_activation"] for s in nodes if omega[s]) + sources  # type: ignore[operator]
+        assert total >= 0
+        outside = total - inside
+        constant = sources if outside >= 0.1 * total else sources + inside
+        level = outside if outside >= 0.1 * total else total
+        expected["bias:own"] = expected.get("bias:own", 0.0) + constant
+        found = {s: w for s, t, w in edges(made) if t == piece}
+        assert found.keys() <= expected.keys()
+        assert all(close(found.get(s, 0.0), w) for s, w in expected.items())
+        assert close(rows(made)[piece]["activation"], level)  # type: ignore[arg-type]
+
+
+def test_what_members_do_to_each_other_is_a_constant_where_little_comes_from_outside() -> None:
+    # word → one (1), one → two (10), word → two (−9), two → logit (1)
+    blank = dict.fromkeys(NODE_SCHEMA, None) | {"truncated": 0.0, "target_weight": 0.0, "pos": 0}
+    feature = blank | {
+        "kind": "feature",
+        "gate": "relu",
+        "expanded": True,
+        "activation": 1.0,
+        "pre_activation": 1.0,
+    }
+    table = [
+        blank | {"node": "tok@0", "kind": "token", "expanded": False, "activation": 1.0},
+        feature | {"node": "0/1@0", "layer": 0, "feature": 1},
+        feature | {"node": "1/2@0", "layer": 1, "feature": 2},
+        blank
+        | {"node": "logit:x", "kind": "logit", "expanded": True, "activation": 1.0, "pre_activation": 1.0},
+    ]
+    table[-1]["target_weight"] = 1.0
+    ends = np.array([0, 1, 0, 2]), np.array([1, 2, 2, 3])
+    weights = np.array([1.0, 10.0, -9.0, 1.0])
+    graph = Graph.of(pl.DataFrame(table, schema=NODE_SCHEMA), ends, (weights, weights))
+    made = concept_graph(graph, [Concept("c", ("0/1@0", "1/2@0"))])
+    # R = 10/19 and 1, f = 1 and 19, F = 1: from outside 10/19 − 9/19, in all 10/19 + 1/19
+    found = {(s, t): w for s, t, w in edges(made)}
+    expected = {("tok@0", "c"): 1 / 19, ("bias:own", "c"): 10 / 19, ("c", "logit:x"): 1.0}
+    assert found == {pair: pytest.approx(weight) for pair, weight in expected.items()}
+    assert made.nodes["activation"][made.row("c")] == pytest.approx(11 / 19)
+    assert made.nodes["truncated"][made.row("c")] == pytest.approx(18 / 19)
+    np.testing.assert_allclose(made.run(off=["tok@0"]), [[10 / 11]])
 
 
 @settings(max_examples=60)
@@ -186,11 +259,12 @@ def test_the_rule_by_which_a_circle_is_cut() -> None:
     assert cut([0, 2]) == [[[0], [2]]]
     assert cut([0, 1, 4]) == [[[0, 1], [4]]]  # where the depths are furthest apart
     assert cut([0, 4], [1, 2]) == [[[0], [4]], [[1, 2]]]  # the one that is spread furthest, and no other
+    assert cut([1, 2], [0, 4]) == [[[1, 2]], [[0], [4]]]
     assert cut([0, 1], [2, 3, 4]) == [[[0, 1]], [[2, 3, 4]]]
     assert cut([0, 2, 4], [1, 3]) == [[[0], [2], [4]], [[1], [3]]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10)
 @given(grouped(gates=("relu", "jumprelu", "topk")))
 def test_it_runs_all_on_gives_what_is_recorded_and_concepts_off_their_members_off(
     case: tuple[Graph, list[Concept]],
@@ -207,7 +281,7 @@ def test_it_runs_all_on_gives_what_is_recorded_and_concepts_off_their_members_of
         np.testing.assert_allclose(found, graph.run(off=concepts[0].nodes), rtol=1e-8, atol=1e-8)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(grouped())
 def test_grouping_then_ungrouping_returns_the_graph(case: tuple[Graph, list[Concept]]) -> None:
     graph, concepts = case

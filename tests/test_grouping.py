@@ -146,7 +146,8 @@ def test_likeness_is_as_defined() -> None:
     graph = random_graph(4, layers=3, features=4, gates=("relu", "tanh"))
     graph = graph.with_meta(prompt={"tokens": ["a", "b", "a"]})
     features = graph.nodes.filter(kind="feature")["node"].to_list()
-    profiles = Profiles.of(graph, features)
+    profiles = Profiles.of(graph, features[::-1])
+    assert profiles.nodes == tuple(sorted(features))
     found = profiles.similarities()
     assert list(found) == ["inputs", "outputs", "position"]
     literal = {node: literal_profiles(graph, node) for node in features}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from circuits.graph.graph import Graph
 
 FORMATS = (".svg", ".png", ".pdf")
-Kind = Literal["network", "matrix", "upset", "orders"]
+Kind = Literal["network", "concepts", "matrix", "upset", "orders"]
 
 
 def plot(
@@ -35,8 +35,9 @@ def plot(
         Kind,
         typer.Option(
             "--kind",
-            help="network: tokens across, layers upwards. Of interactions: matrix, layer by layer; upset,"
-            " the strongest combinations; orders, single nodes, pairs and triples as one sum.",
+            help="network: tokens across, layers upwards; concepts: each concept of the run as one node. Of"
+            " interactions: matrix, layer by layer; upset, the strongest combinations; orders, single nodes,"
+            " pairs and triples as one sum.",
         ),
     ] = "network",
     nodes: Annotated[int, typer.Option(metavar="N", min=1, help="How many nodes to draw.")] = 40,
@@ -55,7 +56,10 @@ def plot(
         raise UsageError(f"{out} does not say which kind of picture: end it in {', '.join(FORMATS)}.")
     check_output(out, overwrite=overwrite)
     graph = open_run(run)
-    if kind != "network" and not len(graph.hyperedges):
+    if kind == "concepts" and not graph.nodes["concept"].drop_nulls().len():
+        command = f"circuits group {shlex.quote(str(run))} --save"
+        raise UsageError(f"{run} holds no concepts to draw: find and keep them with `{command}`.")
+    if kind not in ("network", "concepts") and not len(graph.hyperedges):
         command = f"circuits interact {shlex.quote(str(run))}"
         raise UsageError(f"{run} holds no interactions to draw: compute them with `{command}`.")
     from circuits.plot.save import save
@@ -73,4 +77,8 @@ def _figure(graph: Graph, kind: Kind, nodes: int) -> Figure:
         return pictures.upset(graph)
     if kind == "orders":
         return pictures.interaction_orders(graph)
+    if kind == "concepts":
+        from circuits.graph.concept_graph import concept_graph
+
+        graph = concept_graph(graph, only=True)
     return pictures.network(graph, nodes=nodes)

@@ -16,7 +16,9 @@ from circuits.plot.layout import AXIS, LEGEND_HEIGHT, LEGEND_LINE, MARGIN
 GAP = 0.16
 
 
-def draw_legend(axes: Axes, width: float, counts: str, kinds: Sequence[str] = ()) -> None:
+def draw_legend(
+    axes: Axes, width: float, counts: str, kinds: Sequence[str] = (), *, circle: str = "feature"
+) -> None:
     """Draws the legend along the bottom of axes whose units are inches.
 
     Args:
@@ -24,6 +26,7 @@ def draw_legend(axes: Axes, width: float, counts: str, kinds: Sequence[str] = ()
         width: of the figure.
         counts: how much of the graph is shown; left out where there is no room.
         kinds: of the hyperedges shown; they take a line of their own.
+        circle: what a circle stands for.
     """
     y = MARGIN + LEGEND_HEIGHT / 2 - 0.06
     if kinds:
@@ -32,7 +35,7 @@ def draw_legend(axes: Axes, width: float, counts: str, kinds: Sequence[str] = ()
     left = MARGIN + AXIS
     axes.add_line(Line2D([left, width - MARGIN], [y + 0.16] * 2, color=style.HAIR, lw=0.6))
     x = left
-    for symbol, text in _nodes(y):
+    for symbol, text in _nodes(y, circle):
         symbol.set(zorder=3)
         x = _entry(axes, x, y, symbol, text)
     for color, line, text in (
@@ -63,12 +66,12 @@ def _hyperedges(axes: Axes, y: float, kinds: Sequence[str]) -> None:
     axes.text(x, y, said, va="center", **_type())
 
 
-def _nodes(y: float) -> list[tuple[Patch, str]]:
+def _nodes(y: float, circle: str) -> list[tuple[Patch, str]]:
     box = FancyBboxPatch(
         (0, y - 0.045), 0.16, 0.09, boxstyle="round,pad=0,rounding_size=0.03", fc=style.INK, ec="none"
     )
     return [
-        (Circle((0, y), 0.05, fc=style.FEATURE, ec="none"), "feature"),
+        (Circle((0, y), 0.05, fc=style.FEATURE, ec="none"), circle),
         (
             RegularPolygon((0, y), 4, radius=0.062, orientation=0.7853981633974483, fc=style.WORD, ec="none"),
             "word",

@@ -75,6 +75,12 @@ def feature_label(label: str | None, node: str) -> str:
     return style.drawable(label)
 
 
+def _called(row: dict[str, Any]) -> str:
+    """Gives what is written beside a feature, or a concept."""
+    concept = row["feature"] is None
+    return style.drawable(row["node"]) if concept else feature_label(row["label"], str(row["node"]))
+
+
 def _visible(token: str) -> str:
     """Gives a token as it reads in a list: blanks as a sign, punctuation in quotes."""
     word = token.strip(" ") or "␣"
@@ -107,5 +113,5 @@ def mark_of(row: dict[str, Any], naming: Naming, largest: float) -> Mark:
     radius = SMALLEST + (LARGEST - SMALLEST) * area**0.5
     if row["target_weight"] > 0:
         radius = LARGEST
-    text = style.fitted(feature_label(row["label"], node), LABEL_WIDTH) if kind == "feature" else ""
+    text = style.fitted(_called(row), LABEL_WIDTH) if kind == "feature" else ""
     return Mark(node, kind, 0, 0, radius, radius, text)

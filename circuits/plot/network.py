@@ -73,7 +73,9 @@ def network(
     draw(canvas.axes, diamonds, canvas.marks)
     _draw_labels(canvas, diamonds)
     kinds = [diamond.joined.kind for diamond in diamonds]
-    draw_legend(canvas.axes, canvas.layout.width, _counts(canvas.chosen), kinds)
+    draw_legend(
+        canvas.axes, canvas.layout.width, _counts(canvas.chosen), kinds, circle=_circle(canvas.chosen)
+    )
     if title:
         canvas.axes.text(
             lay.MARGIN,
@@ -297,6 +299,13 @@ def _draw_labels(canvas: _Canvas, diamonds: list[Diamond]) -> None:
 
 def _label(text: str, x: float, y: float, radius: float) -> Label:
     return Label(text, style.text_width(text) + 0.03, LABEL_HEIGHT, x, y, radius)
+
+
+def _circle(chosen: Chosen) -> str:
+    """Gives what circles stand for: features, concepts, or both."""
+    table = chosen.graph.nodes[chosen.rows.tolist()].filter(kind="feature")
+    concepts = table["feature"].null_count()
+    return "feature" if not concepts else "concept" if concepts == len(table) else "feature or concept"
 
 
 def _counts(chosen: Chosen) -> str:
