@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -103,6 +103,6 @@ def _features(test: Broken, features: pl.DataFrame) -> str:
     return f"Downstream {counts}; what matters most is that {most}."
 
 
-def _verb(row: Mapping[str, object]) -> str:
+def _verb(row: Mapping[str, Any]) -> str:
     change = str(row["change"])
     return f"gets {change}" if change in ("weaker", "stronger") else change

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from circuits.query.combination_text import combination_sentences
@@ -19,6 +20,9 @@ from circuits.schema import PROVISIONAL
 
 TRUST = "How far to trust this"
 """The beginning of the last sentence."""
+
+ROUNDING = 1e-7
+"""Direct effects below this share of all of them are rounding: weights are float32."""
 
 GOOD, FAIR = 0.7, 0.4
 """Shares traced back to words above which an answer is called mostly, or partly, explained."""
@@ -43,14 +47,18 @@ def sentences(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: Seque
 
 
 def _direct(subject: Subject) -> list[tuple[str, float]]:
-    """Gives the nodes with a direct effect on the subject, most positive first, constants left out."""
+    """Gives the nodes with a direct effect on the subject, most positive first, constants left out.
+
+    What is left of two weights that cancel but for rounding is no effect.
+    """
     kinds = subject.graph.nodes["kind"]
     matrix, names = subject.graph.matrix, subject.graph.nodes["node"]
     inside = slice(matrix.indptr[subject.row], matrix.indptr[subject.row + 1])
+    least = ROUNDING * float(np.abs(matrix.data[inside]).sum(dtype=np.float64))
     pairs = [
         (str(names[int(row)]), float(weight))
         for row, weight in zip(matrix.indices[inside], matrix.data[inside], strict=True)
-        if kinds[int(row)] in ("feature", "token", "position", "error")
+        if abs(weight) > least and kinds[int(row)] in ("feature", "token", "position", "error")
     ]
     return sorted(pairs, key=lambda pair: -pair[1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -51,7 +51,7 @@ def node_sentences(
     return tuple(said)
 
 
-def _parts(row: Mapping[str, float | None]) -> str:
+def _parts(row: Mapping[str, Any]) -> str:
     parts = [f"{name} {percent(row[name])}" for name in ("reads", "writes") if row[name] is not None]
     return listing(parts)
 
