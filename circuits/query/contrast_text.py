@@ -58,7 +58,7 @@ def _same_output(told: Told) -> str:
     ]
     what = f"The logit of {name}" if pair.one.subject.kind == "logit" and not pairwise else _upper(name)
     lead = f"{what} is {levels[0]} {asked.sides[0]} and {levels[1]} {asked.sides[1]}"
-    makes = _makes(told)[:2]
+    makes = sorted(_makes(told)[:2], key=lambda row: -abs(row["change"]))
     if not makes:
         return f"{lead}; no feature makes the difference of {told.signed(pair.difference)}."
     through = ", then ".join(_one(told, row) for row in makes)
@@ -66,14 +66,13 @@ def _same_output(told: Told) -> str:
     beside = ""
     if errors is not None and errors >= MANY:
         beside = f"; {percent(errors)} of it begins at dictionary errors, which no feature explains"
-    apart = told.signed(pair.difference)
-    return f"{lead}; the difference of {apart} runs first of all through {through}{beside}."
+    difference = told.signed(pair.difference)
+    return f"{lead}; the difference of {difference} runs first of all through {through}{beside}."
 
 
 def _makes(told: Told) -> list[dict[str, Any]]:
-    """Gives features that make the difference, largest first; those merely not kept only if no other does."""
+    """Gives features that make the difference; those merely not kept only if no other does."""
     rows = [row for row in told.tables["features"].to_dicts() if row["change"] * told.pair.difference > 0]
-    rows.sort(key=lambda row: -abs(row["change"]))
     return [row for row in rows if NOT_KEPT not in row["activation"]] or rows
 
 
