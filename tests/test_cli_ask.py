@@ -57,6 +57,14 @@ def test_the_answer_is_shown_with_question_tables_and_python(where: Path) -> Non
     assert "print(circuits.ask(graph, 'which pairs drive Mary').answer())" in text
 
 
+def test_the_python_is_never_broken_over_lines(where: Path) -> None:
+    question = "what if 9/88@9, 13/61@10, 24/1042@13, 21/1177@13 and 26/1219@13 are scaled by 0.25 for John"
+    line = call("ask", where / "ioi", question).out.splitlines()[-1]
+    assert line.startswith("  print(circuits.ask(graph, ")
+    assert line.endswith(").answer())")
+    assert len(line) > 120
+
+
 def test_all_forms_are_listed_with_and_without_a_run(where: Path) -> None:
     for words in (("ask", "--forms"), ("ask", where / "ioi", "--forms")):
         listed = call(*words)

@@ -35,7 +35,8 @@ def rendered(answer: Answer) -> Group:
         for name, table in answer.tables.items()
         if len(table)
     ]
-    code = Text("\n".join(f"  {line}" for line in answer.code.splitlines()))
+    lines = "\n".join(f"  {line}" for line in answer.code.splitlines())
+    code = Text(lines, no_wrap=True, overflow="ignore")  # never broken, so that it can be copied
     return stack(found(answer), *tables, Group(heading("The same in Python"), code))
 
 
