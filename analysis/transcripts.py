@@ -91,7 +91,7 @@ TOY: Final = Page(
         Step("A cut", "ask dallas 'what carries \" state\" to Austin'", 40),
         Step("What is like a feature?", "ask dallas 'what is like 3/1530@8'", 30),
         Step("What is unexplained?", "ask dallas 'what is unexplained of Austin'", 40),
-        Step("Automatic concepts", "concepts dallas", 50),
+        Step("Automatic concepts", "group dallas", 50),
         Step(
             "The same tables in SQL",
             "query dallas \"SELECT source, weight FROM edges WHERE target = 'logit:Austin'"

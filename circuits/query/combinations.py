@@ -143,9 +143,13 @@ _CHANNELS: Final = {"output": "the output", "mlp": "gates", "qk": "attention"}
 
 def combinations_table(subject: Subject, top: int) -> pl.DataFrame:
     """Gives the `top` combinations that move most of the subject: columns of `COLUMNS`."""
+    return combinations_told(subject, ranked(subject.graph, subject.influence).head(top))
+
+
+def combinations_told(subject: Subject, rows: pl.DataFrame) -> pl.DataFrame:
+    """Gives some rows of `ranked` as people are shown them: columns of `COLUMNS`."""
     graph, naming = subject.graph, subject.naming
-    rows = [_row(graph, naming, row) for row in ranked(graph, subject.influence).head(top).to_dicts()]
-    return pl.DataFrame(rows, schema=COLUMNS)
+    return pl.DataFrame([_row(graph, naming, row) for row in rows.to_dicts()], schema=COLUMNS)
 
 
 def mediators(graph: Graph, row: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -15,9 +15,10 @@ from circuits.query.ask.questions import Combinations
 from circuits.query.combination_text import combination_sentences
 from circuits.query.combinations import (
     combinations_caption,
-    combinations_table,
+    combinations_told,
     computed,
     nodes_of,
+    ranked,
 )
 from circuits.query.subject import Subject, induced
 from circuits.query.text import listing, percent
@@ -39,20 +40,21 @@ def combinations(graph: Graph, asked: Combinations) -> Answer:
             f" circuits interact {run} computes them."
         )
     subject = Subject.of(graph, asked.target)
-    everything = combinations_table(subject, len(graph.hyperedges) or 1)
+    everything = ranked(subject.graph, subject.influence)
+    everything = everything.with_columns(kind=pl.col("gate").fill_null("undecided"))
     table = everything
     if asked.order is not None:
         table = table.filter(order=asked.order)
     if asked.kind is not None:
         table = table.filter(kind=asked.kind)
-    shown = table.head(asked.top)
+    shown = combinations_told(subject, table.head(asked.top))
     which = _WHICH[asked.order] + (f" of kind {asked.kind}" if asked.kind else "")
     names = {subject.node}
     for members, where in shown.select("members", "where").iter_rows():
         names |= set(nodes_of(graph, [*members, where]))
     return Answer(
         question=f"Which {which} drive {subject.words()}?",
-        finding=_sentences(subject, everything, table, which, asked.top),
+        finding=(*_counts(subject, everything, table, which, asked.top), *_told(subject, shown)),
         tables={"combinations": shown, "kinds": _kinds(table)},
         highlight=induced(
             subject.graph, np.array([graph.index[name] for name in names if name in graph.index])
@@ -67,7 +69,11 @@ def combinations(graph: Graph, asked: Combinations) -> Answer:
     )
 
 
-def _sentences(
+def _told(subject: Subject, shown: pl.DataFrame) -> tuple[str, ...]:
+    return combination_sentences(subject, shown) if len(shown) else ()
+
+
+def _counts(
     subject: Subject, everything: pl.DataFrame, table: pl.DataFrame, which: str, top: int
 ) -> tuple[str, ...]:
     if not len(table):
@@ -87,7 +93,7 @@ def _sentences(
         )
     kinds = _kinds(table)
     said = listing(f"{count:,} {kind}" for kind, count in kinds.iter_rows())
-    return (f"{first}.", f"By kind: {said}.", *combination_sentences(subject, table.head(top)))
+    return f"{first}.", f"By kind: {said}."
 
 
 def _kinds(table: pl.DataFrame) -> pl.DataFrame:
