@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from circuits.graph.prune import prune
     from circuits.graph.run import run
     from circuits.graph.views import to_networkx, to_scipy
+    from circuits.intervene.answers import check
     from circuits.intervene.faithfulness import Ablation, faithfulness
     from circuits.intervene.hold import Hold
     from circuits.intervene.session import Session
@@ -133,6 +134,7 @@ __all__ = [
     "ask",
     "attribute",
     "breaks",
+    "check",
     "concept_graph",
     "concept_test",
     "contrast",
@@ -223,6 +225,7 @@ _HOMES: Final = {
     "ask": "query.ask.builder.ask",
     "attribute": "engine.attribute.attribute",
     "breaks": "query.breaks.breaks",
+    "check": "intervene.answers.check",
     "concept_graph": "graph.concept_graph.concept_graph",
     "concept_test": "engine.concepts.measure.concept_test",
     "contrast": "query.contrast.contrast",

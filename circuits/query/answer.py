@@ -10,11 +10,29 @@ from typing import Any, Final
 
 import polars as pl
 
+from circuits.graph.actions import Intervention
 from circuits.graph.graph import Graph
 from circuits.query.text import columns_text, percent, plain, short, signed, wrapped
 
 WIDTH = 100
 """Characters a line of a printed answer, about."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an answer says would happen, so that it can be tried on the model (`circuits.check`).
+
+    Attributes:
+        says: what is done, in words.
+        intervention: the same, exactly.
+        target: whose value is watched.
+        value: what the graph predicts it to be.
+    """
+
+    says: str
+    intervention: Intervention
+    target: str
+    value: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +47,7 @@ class Answer:
         highlight: the part of the graph the answer is about.
         code: Python that gives the same answer.
         meta: the target, settings and scores; JSON-compatible.
+        predictions: what the answer says would happen if something were done.
     """
 
     question: str
@@ -38,6 +57,7 @@ class Answer:
     code: str
     captions: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    predictions: tuple[Prediction, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Gives one JSON document: sentences, tables as lists of rows, the highlighted subgraph."""
@@ -54,6 +74,15 @@ class Answer:
             },
             "code": self.code,
             "meta": finite(dict(self.meta)),
+            "predictions": [
+                {
+                    "says": one.says,
+                    "nodes": {node: list(done) for node, done in one.intervention.nodes.items()},
+                    "target": one.target,
+                    "value": one.value,
+                }
+                for one in self.predictions
+            ],
         }
 
     def __str__(self) -> str:

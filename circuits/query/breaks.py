@@ -11,12 +11,13 @@ import polars as pl
 from jaxtyping import Float
 
 from circuits.errors import UsageError
+from circuits.graph.actions import ablate
 from circuits.graph.concepts import Concept, concepts
 from circuits.graph.graph import Graph
 from circuits.graph.names import resolve
 from circuits.graph.run import Runner
 from circuits.graph.slopes import slopes
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.break_text import CAPTIONS, sentences
 from circuits.query.ends import concept_words, meant_target
 from circuits.query.subject import induced
@@ -82,6 +83,7 @@ def breaks(graph: Graph, off: Sequence[str | Concept], *, target: str | Concept 
             "asked": {k: v if v is None or isinstance(v, str) else str(v) for k, v in asked.items()},
             "target": aims[0],
         },
+        predictions=test.predictions(),
     )
 
 
@@ -121,6 +123,16 @@ class Broken:
     def changes(self) -> Float[np.ndarray, "S T"]:
         """Gives what each combination of things on leaves, less the value with all on."""
         return np.asarray(self.values - self.values[-1])
+
+    def predictions(self) -> tuple[Prediction, ...]:
+        """Gives what is predicted of the first target, each combination of things off being one."""
+        found = []
+        for place in range(len(self.values) - 1):
+            off = [one for bit, one in enumerate(self.concepts) if not place >> bit & 1]
+            done = ablate(node for one in off for node in one.nodes)
+            says = f"{listing(one.name for one in off)} off"
+            found.append(Prediction(says, done, self.targets[0], float(self.values[place, 0])))
+        return tuple(sorted(found, key=lambda one: len(one.intervention.nodes)))
 
     @property
     def interaction(self) -> Float[np.ndarray, "T"]:

@@ -11,10 +11,11 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from circuits.errors import UsageError
+from circuits.graph.actions import ablate
 from circuits.graph.concepts import Concept
 from circuits.graph.graph import Graph
 from circuits.graph.influence import of_kind, propagate
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.between import Between
 from circuits.query.cut_text import CAPTIONS, sentences
 from circuits.query.ends import Ends
@@ -102,6 +103,20 @@ def cuts(
             "carried": problem.carried(found),
             "disconnects": problem.disconnects(found),
         },
+        predictions=_predictions(problem, found, tables["predicted"]),
+    )
+
+
+def _predictions(problem: Problem, found: MinCut, table: pl.DataFrame) -> tuple[Prediction, ...]:
+    """Gives what becomes of the targets without the cut; edges alone cannot be taken from a model."""
+    if problem.by != "nodes":
+        return ()
+    nodes = problem.ends.graph.nodes["node"]
+    done = ablate(str(nodes[row]) for row in np.flatnonzero(found.cut).tolist())
+    says = f"the {len(done.nodes)} of the cut off"
+    return tuple(
+        Prediction(says, done, node, float(after))
+        for node, after in table.select("target", "after").iter_rows()
     )
 
 

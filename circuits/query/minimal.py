@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from circuits.errors import UsageError
+from circuits.graph.actions import ablate
 from circuits.graph.concepts import Concept, concepts
 from circuits.graph.graph import Graph
 from circuits.graph.names import resolve
 from circuits.graph.run import Runner
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.ends import meant_target
 from circuits.query.minimal_search import Game, Smallest, smallest
 from circuits.query.minimal_text import CAPTIONS, sentences
@@ -102,7 +103,20 @@ def minimal(
             "proven": found.proven,
             "evaluations": game.evaluations,
         },
+        predictions=(_prediction(subject, players, found, game),),
     )
+
+
+def _prediction(subject: Subject, players: list[list[int]], found: Smallest, game: Game) -> Prediction:
+    """Gives what the set does, as an intervention: all players off but it, or it alone off."""
+    inside = set(found.members)
+    sufficient = game.kind == "sufficient"
+    moved = found.share * (game.full - game.empty)
+    off = [row for at, rows in enumerate(players) if (at in inside) != sufficient for row in rows]
+    nodes = subject.graph.nodes["node"]
+    value = game.empty + moved if sufficient else game.full - moved
+    says = f"only the {len(inside)} of the set on" if sufficient else f"the {len(inside)} of the set off"
+    return Prediction(says, ablate(str(nodes[row]) for row in off), subject.node, value)
 
 
 def _players(subject: Subject, among: Sequence[str | Concept] | None) -> tuple[list[str], list[list[int]]]:

@@ -13,12 +13,13 @@ from circuits.engine.concepts.backgrounds import Backgrounds
 from circuits.engine.concepts.decide import interval
 from circuits.engine.concepts.measure import ConceptTest, concept_test
 from circuits.errors import CircuitsError, NotFound, UsageError
+from circuits.graph.actions import ablate
 from circuits.graph.concepts import Concept, concepts
 from circuits.graph.graph import Graph
 from circuits.graph.grouping import automatic
 from circuits.graph.names import resolve
 from circuits.graph.run import Runner
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.ends import concept_words, meant_target
 from circuits.query.need_text import CAPTIONS, KEPT, found_sentences, pair_sentences
 from circuits.query.subject import check_opened, induced, made_of
@@ -87,6 +88,7 @@ def needs(
         code=code,
         captions={name: CAPTIONS[name] for name in answer.tables},
         meta={"query": "needs", "asked": said, "target": node, **answer.meta},
+        predictions=answer.predictions,
     )
 
 
@@ -179,7 +181,17 @@ def _tested(graph: Graph, one: Concept, other: Concept, node: str) -> Answer:
             "gate": test.gate_here,
             "interaction": test.interaction_here,
             "evaluations": test.evaluations,
+            "names": list(test.names),
         },
+        predictions=tuple(
+            Prediction(f"{says} off", ablate(nodes), node, float(value))
+            for says, nodes, value in zip(
+                off[:3],
+                ((*one.nodes, *other.nodes), other.nodes, one.nodes),
+                test.here[:3],
+                strict=True,
+            )
+        ),
     )
 
 

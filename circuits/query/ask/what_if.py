@@ -13,7 +13,7 @@ from circuits.graph.actions import Affine, Intervention, add, scale, setting
 from circuits.graph.graph import Graph
 from circuits.graph.names import resolve
 from circuits.graph.predict import predict
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.ask.code import same
 from circuits.query.ask.questions import Act, WhatIf
 from circuits.query.subject import Subject, induced
@@ -64,6 +64,7 @@ def what_if(graph: Graph, asked: WhatIf) -> Answer:
             "target": subject.node,
             "actions": list(intervention.written()),
         },
+        predictions=(Prediction(clauses, intervention, subject.node, float(values[1, 0])),),
     )
 
 
