@@ -231,15 +231,8 @@ def _features(meta: Mapping[str, Any]) -> str:
     return text or "How features were chosen is not recorded in this graph."
 
 
-_TOLD = (
-    "prompt",
-    "targets",
-    "labels",
-    "tested_labels",
-    "softcap",
-    "command",
-    "verified",
-)  # shown elsewhere on the page
+_TOLD = ("prompt", "targets", "labels", "tested_labels", "softcap", "command", "verified")
+"""Entries of `meta` that are shown elsewhere on the page."""
 
 
 def facts(graph: Graph) -> list[tuple[str, str]]:
