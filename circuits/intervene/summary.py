@@ -11,6 +11,8 @@ import polars as pl
 from jaxtyping import Float
 
 from circuits.graph.graph import Graph
+from circuits.intervene.carried import CAPTION as CURVES
+from circuits.intervene.carried import carried_sentence, carried_table
 from circuits.intervene.claims import Plan
 from circuits.intervene.verdicts import FLOOR, answer_size
 from circuits.query.agreement import FEWEST, Estimate, agreement
@@ -55,18 +57,21 @@ class Verification:
 
     def answer(self) -> Answer:
         """Gives the same as an answer: sentences, tables, the nodes acted on."""
-        naming = Naming.of(self.graph)
+        naming, curves = Naming.of(self.graph), self.summary["faithfulness"]
         run = str(self.graph.meta.get("run") or "run")
         acted = [n for n in dict.fromkeys(self.verdicts["members"].explode()) if n in self.graph.index]
         rows = np.array([self.graph.row(node) for node in (*acted, self.target)])
         return Answer(
             question=f"Does what the graph says of {naming.phrase(self.target)} hold on the model?",
-            finding=verified_sentences(self.graph, self.target),
+            finding=tuple(
+                filter(None, (*verified_sentences(self.graph, self.target), carried_sentence(curves)))
+            ),
             tables={
                 "agreement": groups_table(self.summary),
                 "claims": verified_table(self.graph, self.target),
+                "faithfulness": carried_table(curves),
             },
-            captions={"agreement": _AGREEMENT, "claims": CAPTION},
+            captions={"agreement": _AGREEMENT, "claims": CAPTION, "faithfulness": CURVES},
             highlight=induced(Subject.of(self.graph, self.target).graph, rows),
             code=(
                 f"import circuits\n\ngraph = circuits.load_run({run!r})\n"
@@ -149,7 +154,7 @@ def _groups(free: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     alone = free.filter(held="nothing")
     yield "all", alone
     for order in sorted(alone["order"].unique()):
-        name = "one change" if order == 1 else f"{order} beyond their parts"
+        name = {1: "one change", 2: "pairs beyond both"}.get(order, f"{order} beyond fewer")
         yield name, alone.filter(order=order)
     single = alone.filter(order=1)
     for low, high in _cuts(single["layers"]):

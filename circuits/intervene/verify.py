@@ -15,6 +15,7 @@ from circuits.graph.actions import Intervention
 from circuits.graph.graph import Graph
 from circuits.graph.influence import inflow
 from circuits.graph.predict import predict
+from circuits.intervene.carried import carried
 from circuits.intervene.claims import Claim, Plan
 from circuits.intervene.completed import completed, traced
 from circuits.intervene.hold import FREE, FROZEN, Hold
@@ -67,6 +68,9 @@ def verify(
       the graph does not hold are held too.
     - *free*, with nothing held: the honest figure. Here a claim holds where its sign is right and it is
       within a factor of two, or where it misses by at most 1% of the answer's size.
+
+    Beside the claims stands how much of the answer the most influential features carry by themselves, and
+    what is left without them (`circuits.intervene.carried`).
 
     Args:
         graph: of a run.
@@ -124,7 +128,7 @@ def tried(
     rows = table(graph, chosen, found, forced=forced)
     others = graph.verdicts.filter(pl.col("target") != target)
     verdicts = pl.concat([others, rows]).with_columns(verdict=pl.format("v{}", pl.int_range(1, pl.len() + 1)))
-    told = summary(rows, chosen, scale, margin)
+    told = {**summary(rows, chosen, scale, margin), "faithfulness": carried(session, target, progress)}
     before_it: Mapping[str, Any] = graph.meta.get("verified") or {}
     marked = replace(graph.with_meta(verified={**before_it, target: told}), verdicts=verdicts)
     return Verification(marked, target, verdicts.filter(pl.col("target") == target), told)

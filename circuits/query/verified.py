@@ -123,7 +123,7 @@ def _explained(graph: Graph, target: str) -> str:
     if not told.get("margin"):
         return ""
     beyond = plain(float(f"{told['worst_relative']:.1g}"))
-    return f"; but for edges too small to keep, {beyond} of all that flows into it"
+    return f"; once edges too small to keep are put back, {beyond} of all that flows into the target"
 
 
 def _frozen(rows: pl.DataFrame, explained: str) -> str:
@@ -172,7 +172,7 @@ def _failed(rows: pl.DataFrame, most: int = 2) -> str:
         f"{_claim(row)}, measured {signed(row['measured']) or '0'}"
         for row in failed.head(most).iter_rows(named=True)
     ]
-    return f"What fails so, the largest first: {'; '.join(told)}."
+    return f"What fails then, the largest first: {'; '.join(told)}."
 
 
 def _claim(row: dict[str, Any]) -> str:
