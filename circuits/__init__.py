@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from circuits.intervene.faithfulness import Ablation, faithfulness
     from circuits.intervene.hold import Hold
     from circuits.intervene.session import Session
+    from circuits.intervene.steer import steer
     from circuits.intervene.summary import Verification
     from circuits.intervene.verify import Checks, verify
     from circuits.models.load import load_model
@@ -176,6 +177,7 @@ __all__ = [
     "scores",
     "similar",
     "sql",
+    "steer",
     "to_networkx",
     "to_scipy",
     "unexplained",
@@ -267,6 +269,7 @@ _HOMES: Final = {
     "scores": "graph.influence.scores",
     "similar": "query.similar.similar",
     "sql": "query.sql.ask.sql",
+    "steer": "intervene.steer.steer",
     "to_networkx": "graph.views.to_networkx",
     "to_scipy": "graph.views.to_scipy",
     "unexplained": "query.unexplained.unexplained",

@@ -15,7 +15,7 @@ from circuits.query.answer import LINKS, Answer, cell, links_text, printed
 from circuits.query.text import percent, short, wrapped
 from circuits.schema import parse_feature
 
-FLOWING = ("path", "meaning", "label", "combination", "claim")
+FLOWING = ("path", "meaning", "label", "combination", "claim", "writes")
 """Columns that take what room is left and go on in the next line; all others stay on one."""
 
 ROWS = 15

@@ -19,9 +19,11 @@ from circuits.cli.features import features
 from circuits.cli.group import group
 from circuits.cli.info import info
 from circuits.cli.interact import interact
+from circuits.cli.intervene import intervene
 from circuits.cli.plot import plot
 from circuits.cli.query import query
 from circuits.cli.report import report
+from circuits.cli.steer import steer
 from circuits.cli.train import train
 from circuits.cli.verify import verify
 from circuits.cli.why import why
@@ -74,6 +76,8 @@ COMMANDS = (
     query,
     ask,
     verify,
+    intervene,
+    steer,
     plot,
     report,
     features,

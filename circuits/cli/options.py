@@ -92,6 +92,15 @@ Seed = Annotated[
 ]
 
 
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        rich_help_panel=HOW,
+        help="Go on though the model or dictionary is no longer the run's; the result says so.",
+    ),
+]
+
 RunOut = Annotated[
     Path, typer.Option("--out", "-o", metavar="RUN", rich_help_panel=OUT, help="The run directory to make.")
 ]

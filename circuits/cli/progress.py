@@ -27,6 +27,9 @@ WORDS = {
     "concepts": "Testing concepts",
     "interventions": "Interventions on the model",
     "held interventions": "Interventions, all else held",
+    "encode texts": "Reading other texts",
+    "search": "Searching",
+    "other texts": "Measuring side effects",
 }
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -9,7 +9,7 @@ without autograd, and without a vector per occurrence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,11 +28,15 @@ _BLOCK = 2**25  # numbers held at a time per target, position and feature: 128 M
 
 @dataclass(frozen=True)
 class LayerAttribution:
-    """The attributions of one layer: Σ_t weight_t · |attribution_t|, for the features listed."""
+    """The attributions of one layer: Σ_t weight_t · |attribution_t|, for the features listed.
+
+    `above`: by layer written to, the gradient there of each target, from which they were taken.
+    """
 
     layer: int
     ids: Int[Tensor, "u"]
     size: Float[Tensor, "n u"]
+    above: Mapping[int, Float[Tensor, "t n d"]]
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def _features(
     if skip is not None:
         scale = frozen.write_frame(layer).scale * frozen.read_frame(layer).scale
         through += (above[layer] * scale[:, None]) @ skip
-    return LayerAttribution(layer, ids, size), through
+    return LayerAttribution(layer, ids, size, dict(above)), through
 
 
 def _reads(frozen: Frozen, layer: int, x: Float[Tensor, "n d"], ids: Int[Tensor, "u"]) -> _Reads:

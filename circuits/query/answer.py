@@ -168,7 +168,10 @@ def table_text(table: pl.DataFrame, *, widest: int = 44, most: int = 15) -> str:
     linked = [name for name, kind in table.schema.items() if kind == LINKS]
     listed = list(table.head(most).iter_rows(named=True))
     rows = [
-        [short(cell(n, row[n]), WIDTH if n in ("path", "meaning", "combination") else widest) for n in shown]
+        [
+            short(cell(n, row[n]), WIDTH if n in ("path", "meaning", "combination", "writes") else widest)
+            for n in shown
+        ]
         for row in listed
     ]
     lines = columns_text(shown, rows, right=[table.schema[name].is_numeric() for name in shown]).split("\n")
