@@ -79,6 +79,7 @@ def _figure(graph: Graph, kind: Kind, nodes: int) -> Figure:
         return pictures.interaction_orders(graph)
     if kind == "concepts":
         from circuits.graph.concept_graph import concept_graph
+        from circuits.query.grouping.answer import LOSS
 
-        graph = concept_graph(graph, only=True)
+        graph = concept_graph(graph, only=True, loss=LOSS)
     return pictures.network(graph, nodes=nodes)

@@ -1,4 +1,6 @@
-"""Nodes grouped without being told how: by what they stand for and where.
+"""Nodes grouped without being told how: by what they stand for and where, at once and from labels alone.
+
+`circuits.group` looks at what features read and write instead, and says how well its groups hold.
 
 One group for every tested label at every position (``cities in states at Dallas``), and one for the
 token and all features without a tested label at a position (``Dallas``). Provisional labels, which

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -107,6 +108,21 @@ def only(graph: Graph, nodes: Sequence[str]) -> Graph:
     source, target = graph.ends
     edges = kept[source] & kept[target] & ~of_kind(graph, *CONSTANTS)[source]
     return _keep(graph, kept, edges).with_meta(pruned={"kept": len(set(nodes))} | _sizes(graph))
+
+
+def without_edges(graph: Graph, gone: Bool[np.ndarray, "e"]) -> Graph:
+    """Gives the graph without some edges, which are added to `rest` as `prune` does it.
+
+    Args:
+        graph: any graph.
+        gone: which edges; those of constants stay.
+    """
+    kept = ~of_kind(graph, *CONSTANTS)
+    source, target = graph.ends
+    cut = _keep(graph, kept, kept[source] & kept[target] & ~gone)
+    names = graph.nodes["node"]
+    lost = pl.DataFrame({"source": names[source[gone]], "target": names[target[gone]]})
+    return replace(cut, heads=cut.heads.join(lost, on=["source", "target"], how="anti"))
 
 
 def _always(graph: Graph) -> Bool[np.ndarray, "N"]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import connected_components
 
 Rows = Int[np.ndarray, "_"]
 Ends = tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]
 
-ALONE: Final = -1
 
-
-def stages(ends: Ends, size: int, groups: Sequence[Rows]) -> list[list[Rows]]:
+def stages(
+    ends: Ends,
+    size: int,
+    groups: Sequence[Rows],
+    flow: Float[np.ndarray, "e"] | None = None,
+    loss: float = 0.0,
+) -> tuple[list[list[Rows]], Bool[np.ndarray, "e"]]:
     """Gives each group in pieces, the earliest first, that leave no circle when each becomes one node.
 
     Groups feed each other if a path leads from the first to the second and another one back; a group
@@ -26,28 +29,42 @@ def stages(ends: Ends, size: int, groups: Sequence[Rows]) -> list[list[Rows]]:
     is the number of edges on the longest path that ends there. Edges lead to larger depths, so pieces of
     one depth each leave no circle and the cutting ends; what is on no circle is never cut.
 
+    Where a loss is allowed, circles are first broken without cutting: pieces that lie on circles together are
+    put in order of their members' mean depth, and the edges against that order are left out, those
+    of the circles with least flow against it first, as long as it is at most `loss` in all.
+
     Args:
         ends: source and target rows of the edges, source < target.
         size: the number of rows.
         groups: rows, no row in two groups.
+        flow: what each edge carries; needed where a loss is allowed.
+        loss: flow along edges that are left out, at most.
+
+    Returns:
+        The pieces of each group, and which edges were left out.
     """
     at = depths(ends, size)
     pieces = [np.sort(rows) for rows in groups]
     owner = list(range(len(groups)))
     block = blocks(pieces, size)
-    source, target = ends
+    left_out = np.zeros(len(ends[0]), bool)
+    edges = np.arange(len(ends[0]))
     while True:
-        graph = sp.coo_array(
-            (np.ones(len(source), bool), (block[source], block[target])), shape=(2 * size, 2 * size)
-        )
-        _, circle = connected_components(graph, directed=True, connection="strong")
-        # a circle is made of blocks: one of many nodes and no other is none
-        turns = np.bincount(circle[np.unique(block)], minlength=2 * size) > 1
-        still = (circle[block[source]] == circle[block[target]]) & turns[circle[block[source]]]
-        source, target = source[still], target[still]  # no other edge can ever be on a circle
-        if not len(source):
+        circle, turns = _circles((block[ends[0][edges]], block[ends[1][edges]]), block, size)
+        here = circle[block[ends[0][edges]]]
+        still = (here == circle[block[ends[1][edges]]]) & turns[here]
+        edges, here = edges[still], here[still]  # no other edge can ever be on a circle
+        if len(edges) and loss > 0 and flow is not None:
+            mean = _means(at, block, size)
+            against = _against((block[ends[0][edges]], block[ends[1][edges]]), mean)
+            broken = _affordable(here, np.where(against, flow[edges], 0.0), loss - flow[left_out].sum())
+            left_out[edges[against & broken]] = True
+            edges, here = edges[~broken], here[~broken]
+        if not len(edges):
             break
-        for number in list(_widest(pieces, circle[size : size + len(pieces)], turns, at)):
+        stuck = np.zeros_like(turns)
+        stuck[here] = True
+        for number in list(_widest(pieces, circle[size : size + len(pieces)], stuck, at)):
             pieces[number], late = _halves(pieces[number], at)
             block[late] = size + len(pieces)
             pieces.append(late)
@@ -55,7 +72,43 @@ def stages(ends: Ends, size: int, groups: Sequence[Rows]) -> list[list[Rows]]:
     found: list[list[Rows]] = [[] for _ in groups]
     for piece, number in zip(pieces, owner, strict=True):
         found[number].append(piece)
-    return [sorted(parts, key=lambda rows: int(at[rows].min())) for parts in found]
+    return [sorted(parts, key=lambda rows: int(at[rows].min())) for parts in found], left_out
+
+
+def _circles(
+    ends: Ends, block: Int[np.ndarray, "N"], size: int
+) -> tuple[Int[np.ndarray, "b"], Bool[np.ndarray, "b"]]:
+    """Gives the circle each block lies on, blocks on circles together sharing one, and which are circles."""
+    shape = (2 * size, 2 * size)
+    graph = sp.coo_array((np.ones(len(ends[0]), bool), ends), shape=shape)
+    _, circle = connected_components(graph, directed=True, connection="strong")
+    # made of several blocks: one of many nodes and no other is none
+    return circle, np.bincount(circle[np.unique(block)], minlength=2 * size) > 1
+
+
+def _means(at: Int[np.ndarray, "N"], block: Int[np.ndarray, "N"], size: int) -> Float[np.ndarray, "b"]:
+    """Gives the mean depth of each block's members."""
+    many = np.bincount(block, minlength=2 * size)
+    return np.bincount(block, weights=at, minlength=2 * size) / np.maximum(many, 1)
+
+
+def _against(ends: Ends, mean: Float[np.ndarray, "b"]) -> Bool[np.ndarray, "e"]:
+    """Tells which edges lead to a block of smaller mean depth, or of the same and a smaller number."""
+    source, target = ends
+    back = (mean[source] > mean[target]) | ((mean[source] == mean[target]) & (source > target))
+    return np.asarray(back)
+
+
+def _affordable(
+    circle: Int[np.ndarray, "e"], flow: Float[np.ndarray, "e"], left: float
+) -> Bool[np.ndarray, "e"]:
+    """Tells which edges lie on circles that can be broken with what flow is left to lose, the least first."""
+    named, place = np.unique(circle, return_inverse=True)
+    cost = np.bincount(place, weights=flow, minlength=len(named))
+    order = np.argsort(cost, kind="stable")
+    broken = np.zeros(len(named), bool)
+    broken[order[np.cumsum(cost[order]) <= left]] = True
+    return np.asarray(broken[place])
 
 
 def blocks(pieces: Sequence[Rows], size: int) -> Int[np.ndarray, "{size}"]:

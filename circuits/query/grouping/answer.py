@@ -24,6 +24,9 @@ from circuits.trace import Trace
 TOLD: Final = 3
 """Concepts and edges told in a sentence or cell, at most."""
 
+LOSS: Final = 0.02
+"""Share of the influence along edges that are left out rather than concepts cut, at most."""
+
 LABELS: Final = 2
 """Labels of a concept's features that are told."""
 
@@ -93,7 +96,7 @@ def _answer(
 ) -> Answer:
     """Gives the answer for concepts of a graph, however they came to be."""
     lone = [node for one in concepts for node in one.nodes]
-    whole = concept_graph(graph, concepts, only=True) if concepts or not unstable else None
+    whole = concept_graph(graph, concepts, only=True, loss=LOSS) if concepts or not unstable else None
     edges = _edges(whole) if whole is not None else pl.DataFrame(schema=_EDGES)
     tables = {
         "concepts": _concepts(graph, concepts, made, edges),
@@ -308,6 +311,12 @@ def _doubts(
             f"{listing([quoted(name) for name in cut])} would feed"
             f" {'themselves' if len(cut) > 1 else 'itself'} through other concepts: cut into stages by depth,"
             " the earliest first."
+        )
+    against = whole.meta["concept_graph"]["against"]
+    if against:
+        said.append(
+            f"Edges against the order of the concepts, which carry {percent(against)} of the influence, are"
+            " left out below, so that no concept feeds itself through others."
         )
     cancelled = whole.meta["concept_graph"]["cancelled"]
     if cancelled >= 0.01:
