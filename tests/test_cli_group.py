@@ -12,8 +12,10 @@ import yaml
 from planted_groups import split
 
 from circuits.cli.main import run
-from circuits.graph.concepts import known
+from circuits.graph.concept_graph import concept_graph
+from circuits.graph.concepts import Concept, known
 from circuits.graph.io import load_run, load_run_trace, save_run
+from circuits.plot import network
 from circuits.query.grouping.group import origins
 
 
@@ -150,3 +152,18 @@ def test_the_concepts_of_a_run_are_drawn_each_as_one_node(place: Path) -> None:
     assert all(f"node:{name}" in drawn for name in names)
     grouped = {node for one in known(graph) for node in one.nodes}
     assert not any(f"node:{node}" in drawn for node in grouped)
+
+
+@pytest.mark.parametrize("grouped", [0, 1, 3])
+def test_the_legend_says_what_circles_are_and_ends_within_the_picture(grouped: int) -> None:
+    graph, _, _ = split("and", parts=2, distractors=0)
+    features = graph.nodes.filter(kind="feature")["node"].to_list()
+    pairs = [features[2 * i : 2 * i + 2] for i in range(grouped)]
+    if grouped:
+        graph = concept_graph(graph, [Concept(f"c{i}", tuple(pair)) for i, pair in enumerate(pairs)])
+    figure = network(graph, nodes=10)
+    texts = {text.get_text(): text for text in figure.axes[0].texts}
+    assert {0: "feature", 1: "feature or concept", 3: "concept"}[grouped] in texts
+    last = next(text for said, text in texts.items() if said.startswith("area:"))
+    end = last.get_window_extent(figure.canvas.get_renderer()).x1  # type: ignore[attr-defined]
+    assert end <= figure.get_size_inches()[0] * figure.dpi

@@ -486,6 +486,8 @@ def test_a_real_graph_is_asked_like_any_other(tmp_path) -> None:  # type: ignore
     assert circuits.ungroup(again, graph).edges.equals(graph.edges)
     with pytest.raises(UsageError, match="no concepts"):
         circuits.concept_graph(graph)
+    with pytest.raises(UsageError, match=r"loss 1\.5 is not a share"):
+        circuits.concept_graph(graph, ["one=layer:20"], loss=1.5)
     with pytest.raises(UsageError, match="bears the name of a node"):
         circuits.concept_graph(graph, [Concept("tok@1", ("tok@1",))])
 

@@ -294,6 +294,21 @@ def test_the_answer_tells_each_group_and_what_does_not_hold() -> None:
     assert kept_.tables["likeness"].sort("concept").equals(answer.tables["likeness"].sort("concept"))
 
 
+def test_where_nothing_holds_the_answer_says_so() -> None:
+    graph, trace, _ = split("nested-and")
+    none = group(graph, trace, stable=1.0, settings=FEW)
+    kept_ = [one for one in none.concepts if none.evidence[one.name].stability < 1]
+    assert not kept_
+    empty = replace(none, concepts=(), unstable=(*none.concepts, *none.unstable))
+    answer = empty.answer()
+    assert answer.finding[0].startswith("0 groups of features hold: 0 of the")
+    assert len(answer.tables["left alone"]) == len(empty.unstable)
+    assert len(answer.tables["edges"]) == 0
+    assert replace(empty, unstable=()).answer().finding[0].startswith("0 groups")
+    with pytest.raises(UsageError, match="no concepts"):
+        circuits.groups(graph)
+
+
 def test_names_say_what_and_where_and_can_be_used_in_specs() -> None:
     graph, trace, _ = split("nested-and")
     found = group(graph, trace, stable=0.0).applied()

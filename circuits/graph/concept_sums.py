@@ -229,7 +229,7 @@ def _node(graph: Graph, piece: Piece, passing: float) -> dict[str, Any]:
         "truncated": 0.0,
         "target_weight": 0.0,
         "influence": passing,
-        "concept": piece.concept,
+        "concept": piece.concept if piece.concept != piece.name else None,
     }
 
 

@@ -25,7 +25,7 @@ from circuits.plot.legend import draw_legend
 from circuits.plot.marks import LEVELS, Mark, mark_of, token_texts
 from circuits.query.text import Naming
 
-NARROWEST = 6.8  # the legend's
+NARROWEST = 7.0  # the legend's
 LABEL_HEIGHT = 0.105
 HALO = 2.0  # points of paper around labels, so that edges do not cross them out
 
@@ -121,7 +121,9 @@ class _Canvas:
             boxes.append(lay.Box(mark.node, at, pos, max(2 * mark.half_width, label)))
             marks.append(mark)
         legend = lay.LEGEND_HEIGHT + (lay.LEGEND_LINE if chosen.hyperedges else 0.0)
-        plan = lay.layout(boxes, tokens, titled=bool(title), narrowest=NARROWEST, legend=legend)
+        wider = style.text_width(_circle(chosen), style.SMALL) - style.text_width("feature", style.SMALL)
+        narrowest = NARROWEST + max(0.0, wider)
+        plan = lay.layout(boxes, tokens, titled=bool(title), narrowest=narrowest, legend=legend)
         width, height = figsize or (plan.width, plan.height)
         scale = min(width / plan.width, height / plan.height)
         plan = lay.stretched(plan, width / scale, height / scale)

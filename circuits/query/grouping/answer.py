@@ -96,7 +96,8 @@ def _answer(
 ) -> Answer:
     """Gives the answer for concepts of a graph, however they came to be."""
     lone = [node for one in concepts for node in one.nodes]
-    whole = concept_graph(graph, concepts, only=True, loss=LOSS) if concepts or not unstable else None
+    found = bool(concepts) or meta["query"] == "groups"  # which is refused where there are none
+    whole = concept_graph(graph, concepts, only=True, loss=LOSS) if found else None
     edges = _edges(whole) if whole is not None else pl.DataFrame(schema=_EDGES)
     tables = {
         "concepts": _concepts(graph, concepts, made, edges),
