@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from circuits.query.grouping.group import Grouping, group
     from circuits.query.limit import Limit
     from circuits.query.minimal import minimal
+    from circuits.query.motifs import motifs
     from circuits.query.needs import needs
     from circuits.query.paths import paths
     from circuits.query.similar import similar
@@ -160,6 +161,7 @@ __all__ = [
     "load_text",
     "load_trace",
     "minimal",
+    "motifs",
     "needs",
     "network",
     "paths",
@@ -252,6 +254,7 @@ _HOMES: Final = {
     "load_text": "cards.text.load_text",
     "load_trace": "trace_io.load_trace",
     "minimal": "query.minimal.minimal",
+    "motifs": "query.motifs.motifs",
     "needs": "query.needs.needs",
     "network": "plot.network.network",
     "paths": "query.paths.paths",

@@ -120,7 +120,7 @@ def with_influence(graph: Graph) -> Graph:
     return graph.with_nodes(influence=pl.Series(influence(graph)))
 
 
-def scores(graph: Graph) -> Scores:
+def scores(graph: Graph, shares: sp.csr_array | None = None) -> Scores:
     """Gives the graph's replacement and completeness scores, and what was left unfollowed.
 
     With B the influence and w the target weights (positional embeddings count as tokens)::
@@ -129,8 +129,12 @@ def scores(graph: Graph) -> Scores:
         completeness = Σ_t (B + w)_t (1 − Σ_errors A[t, e]) / Σ_t (B + w)_t
 
     Where no path starts at a token or an error, the replacement score is 0.
+
+    Args:
+        graph: any graph.
+        shares: `normalised(graph)`, where it is at hand already.
     """
-    shares = normalised(graph)
+    shares = normalised(graph) if shares is None else shares
     asked = graph.nodes["target_weight"].to_numpy()
     through = propagate(shares, asked)
     reached = through + asked
@@ -142,15 +146,23 @@ def scores(graph: Graph) -> Scores:
     return Scores(
         replacement=_share(prompt, prompt + errors),
         completeness=_share(float(reached @ (1 - from_errors)), float(reached.sum())),
-        truncated_share=_share(float(reached @ truncated_shares(graph)), total),
+        truncated_share=_share(float(reached @ truncated_shares(graph, shares)), total),
         unexpanded_share=_share(float(through[stopped].sum()), total),
     )
 
 
-def truncated_shares(graph: Graph) -> Float[np.ndarray, "N"]:
-    """Gives the share of every node's incoming |weight| that was summed into `rest`."""
-    incoming = inflow(graph)
+def truncated_shares(graph: Graph, shares: sp.csr_array | None = None) -> Float[np.ndarray, "N"]:
+    """Gives the share of every node's incoming |weight| that was summed into `rest`.
+
+    Args:
+        graph: any graph.
+        shares: `normalised(graph)`, where it is at hand already: what its rows lack of 1 is that share.
+    """
     truncated = graph.nodes["truncated"].to_numpy()
+    if shares is not None:
+        lacking = 1 - np.asarray(shares.sum(axis=1)).ravel()
+        return np.where(truncated > 0, np.maximum(lacking, 0), 0.0)
+    incoming = inflow(graph)
     return np.asarray(np.divide(truncated, incoming, out=np.zeros_like(incoming), where=incoming > 0))
 
 

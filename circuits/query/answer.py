@@ -106,7 +106,7 @@ LINKS: Final = pl.List(
 
 SHARES = (
     *("share", "part", "kept", "share without it", "influence", "probability", "alike", "closed"),
-    *("errors", "not opened up", "small edges", "in the other"),
+    *("errors", "not opened up", "small edges", "in the other", "straight", "through"),
 )
 """Columns that hold shares and are written as percentages."""
 

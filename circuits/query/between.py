@@ -67,14 +67,14 @@ class Between:
 
     @cached_property
     def count(self) -> float:
-        """Gives how many paths there are; exact up to 2^53."""
-        ones = sp.csr_array(
-            ((self.shares.data > 0).astype(np.float64), self.shares.indices, self.shares.indptr),
-            shape=self.shares.shape,
-        )
-        return float(
-            (self.targets > 0) @ (ones @ Between(ones, self.sources, self.targets, self.inside)._lacking)
-        )
+        """Gives how many paths there are; exact up to 2^53, infinite from 10^308 on."""
+        ones = self.shares.copy()
+        ones.data = (ones.data > 0).astype(np.float64)
+        ones.eliminate_zeros()
+        with np.errstate(over="ignore"):
+            found = Between(ones, self.sources, self.targets, self.inside)._lacking
+            ends = ones[np.flatnonzero(self.targets)]
+            return float(found[ends.indices].sum())
 
     @cached_property
     def through(self) -> Float[np.ndarray, "n"]:

@@ -50,11 +50,9 @@ def _set(problem: Problem, found: MinCut, cut: pl.DataFrame) -> str:
         )
         what = "One edge" if count == 1 else f"{count:,} edges"
     carry = "carries" if count == 1 else "carry"
-    most = "" if count == 1 else ", most of it" if count > 3 else ","
-    return (
-        f"{what} {carry} {percent(problem.carried(found))} of what {ends.from_words()} does to"
-        f" {ends.to_words()}{most} {'through' if count > 3 else ''} {listed}.".replace("  ", " ")
-    )
+    which = f", most of it through {listed}" if count > 3 else f": {listed}"
+    effect = f"what {ends.from_words()} does to {ends.to_words()}"
+    return f"{what} {carry} {percent(problem.carried(found))} of {effect}{which}."
 
 
 def _price(problem: Problem, found: MinCut, cost: str, count: int) -> str:

@@ -134,7 +134,7 @@ def ends_table(subject: Subject) -> pl.DataFrame:
     nodes, share = subject.graph.nodes, subject.influence
     kinds = nodes["kind"].cast(pl.String).to_numpy()
     closed = leaves(subject.graph, subject.shares)
-    cut = float(share @ truncated_shares(subject.graph))
+    cut = float(share @ truncated_shares(subject.graph, subject.shares))
     expanded = nodes["expanded"].to_numpy()
     rows = [
         ("words of the prompt", float(share[kinds == "token"].sum())),

@@ -213,6 +213,8 @@ def number(count: float) -> str:
     """
     if count < 1e6:
         return f"{count:,.0f}"
+    if count == float("inf"):
+        return "more than 10^308"
     digits, _, power = f"{count:.1e}".partition("e+")
     return f"{digits} × 10^{int(power)}"
 

@@ -86,7 +86,7 @@ def _lost(subject: Subject) -> dict[str, Float[np.ndarray, "n"]]:
     """Gives, by reason, the share of the target that stops at each node."""
     graph, share = subject.graph, subject.influence
     stopped = of_kind(graph, "feature") & ~graph.nodes["expanded"].to_numpy()
-    cut = share * truncated_shares(graph)
+    cut = share * truncated_shares(graph, subject.shares)
     return {
         "errors": np.where(of_kind(graph, "error"), share, 0.0),
         "not opened up": np.where(stopped, share, 0.0),

@@ -64,7 +64,7 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
         raise UsageError(f"The top {top} features were asked for: give 1 or more.")
     subject = Subject.of(graph, target, over)
     paths = top_paths(subject.graph, subject.node, k=max(top, PATHS), shares=subject.shares)
-    score = scores(subject.graph)
+    score = scores(subject.graph, subject.shares)
     tables = {
         "totals": totals_table(subject),
         **({"pushes": pushes_table(graph, *pair)} if (pair := _pair(subject)) else {}),
