@@ -116,6 +116,18 @@ def test_a_cut_of_edges_disconnects_and_none_is_cheaper(case: tuple, cost: str) 
     assert_cheapest(posed(case, "edges"), cost)
 
 
+def test_all_that_can_be_cut_may_have_to_be() -> None:
+    """The cheapest cut costs as much as everything together: rounding must not make more of it than no cut."""
+    count = 3
+    tail = np.array([0] * count + list(range(1, count + 1)))
+    head = np.array([*range(1, count + 1), count + 1, count + 1, count + 1])
+    ends = np.arange(count + 2)
+    for price in (0.61508244, 0.01799003, 0.03451001):
+        cost = np.full(count + 2, price) * np.array([1, 1, 0.3, 0.7, 1])
+        found = cut_nodes((tail, head), cost, ends == 0, ends == count + 1)
+        assert found.cut.tolist() == [False, True, True, True, False]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.booleans())
 def test_flow_cuts_are_those_of_networkx(seed: int, whole: bool) -> None:

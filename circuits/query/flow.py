@@ -11,7 +11,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 CEILING: Final = 1 << 29
-"""Largest flow asked for: scipy's capacities are 32-bit, and so are their sums."""
+"""What all prices together come to: scipy's capacities are 32-bit, and so are their sums."""
+
+UNCUT: Final = 1 << 30
+"""Capacity of what cannot be cut: more than all prices together, rounded up."""
 
 Ends = tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]
 
@@ -81,7 +84,7 @@ def _cheapest(
     cost = np.concatenate([price, np.full(len(first) + len(last), np.inf)])
     whole = _scale(cost)
     finite = np.isfinite(cost)
-    capacity = np.full(len(cost), CEILING + 1, np.int64)
+    capacity = np.full(len(cost), UNCUT, np.int64)
     capacity[finite] = np.rint(cost[finite] * whole)
     network = sp.csr_array((capacity.astype(np.int32), (tail, head)), shape=(size + 2, size + 2))
     flow = maximum_flow(network, size, size + 1, method="dinic").flow
