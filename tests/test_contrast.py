@@ -25,10 +25,12 @@ from circuits.graph.predict import predict
 from circuits.planted import basic, wired
 from circuits.planted.design import Design
 from circuits.planted.embed import embedded, numbered
+from circuits.planted.plant import _DESIGNS
 from circuits.query.align import Alignment
 from circuits.query.answer import Answer
 from circuits.query.contrast import contrast
 from circuits.query.contrast_asked import same_features
+from circuits.query.contrast_inputs import differences
 from circuits.query.contrast_pair import Pair
 from circuits.query.contrast_tables import decomposition, edge_counts
 from circuits.query.subject import Subject
@@ -306,6 +308,60 @@ def test_a_planted_and_names_the_missing_input_and_the_gate() -> None:
     assert "[A] (activation 2 against off: +0.5, 50%)" in answer.finding[0]
     totals = {row["part"]: row["change"] for row in answer.tables["totals"].to_dicts()}
     assert totals["features only here"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", _DESIGNS)
+def test_on_every_planted_model_a_missing_concept_is_named(name: str) -> None:
+    design = _DESIGNS[name]()
+    on, nodes = graph_of(design)
+    _, before, here = design.activations()
+    for concept in design.concepts:
+        lacking = without(design, concept)
+        _, after, there = lacking.activations()
+        answer = compared(on, graph_of(lacking)[0], target="logit:yes")
+        assert answer.meta["difference"] == pytest.approx(here - there, abs=1e-9)
+        rows = {row["node"]: row for row in answer.tables["features"].to_dicts()} if answer.tables else {}
+        for unit in design.units:
+            row = rows.get(nodes[unit.name])
+            if row is not None:
+                off = [abs(values[unit.name]) < 1e-9 for values in (before, after)]
+                how = {(False, True): "only here", (True, False): "only there"}.get(
+                    (off[0], off[1]), "in both"
+                )
+                assert row["presence"] == how, unit.name
+                changes = abs(before[unit.name] - after[unit.name]) > 1e-9
+                assert changes or abs(row["by_activation"]) < 1e-9, unit.name
+        if before[concept] and not after[concept] and abs(here - there) > 1e-9:
+            read = {link["node"] for row in rows.values() for link in row["inputs"]}
+            assert nodes[concept] in {*rows, *read}, concept
+
+
+def test_what_holds_a_gate_back_is_named() -> None:
+    design = basic.inhibition()
+    (on, nodes), (off, _) = graph_of(design), graph_of(without(design, "B"))
+    answer = contrast(on, off)
+    row = answer.tables["features"].row(0, named=True)
+    assert (row["node"], row["presence"]) == (nodes["gate"], "only there")
+    assert [(link["node"], round(link["weight"], 9)) for link in row["inputs"]] == [(nodes["B"], -1.5)]
+    assert "[B] (−1.5)" in " ".join(answer.finding[:2])
+
+
+@QUIET
+@given(PAIRS)
+def test_inputs_are_what_makes_a_pre_activation_differ(drawn: tuple[Graph, Graph, str]) -> None:
+    one, two, align = drawn
+    pair = pair_of(one, two, align)
+    for place, (a, b) in enumerate(pair.rows.tolist()):
+        if min(a, b) >= 0 and pair.kind[place] == "feature" and pair.one.opened[a] and pair.two.opened[b]:
+            z = [float(g.nodes["pre_activation"][row]) for g, row in ((one, a), (two, b))]
+            constant = []
+            for graph, row in ((one, a), (two, b)):
+                name = graph.nodes["node"][row]
+                kinds = dict(graph.nodes.select("node", pl.col("kind").cast(pl.String)).iter_rows())
+                into = {s: w for (s, t), (w, _) in edges_of(graph).items() if t == name}
+                constant.append(sum(w for s, w in into.items() if kinds[s] in ("bias", "rest")))
+            change = differences(pair, place)
+            assert close(change.sum(), z[0] - z[1] - constant[0] + constant[1], 1 + abs(z[0] - z[1]))
 
 
 def test_the_swap_that_a_planted_and_needs_is_one_and_predicted_rightly() -> None:

@@ -163,6 +163,8 @@ def _highlight(pair: Pair, tables: Mapping[str, pl.DataFrame]) -> Graph:
     names: set[str] = set()
     for table, columns in (("features", ("node",)), ("edges", ("edge_source", "edge_target"))):
         names |= {name for column in columns if table in tables for name in tables[table][column]}
+    for links in tables["features"]["inputs"] if "features" in tables else ():
+        names |= {link["node"] for link in links}
     if "combinations" in tables:
         for members, where in tables["combinations"].select("members", "where").iter_rows():
             names |= {*members, where}

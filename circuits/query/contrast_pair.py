@@ -190,6 +190,15 @@ class Pair:
         """Gives the size below which (times 1e-6) a change is rounding."""
         return max(1.0, *map(abs, self.values))
 
+    @cached_property
+    def other_word(self) -> Bool[np.ndarray, "k"]:
+        """Tells at which places the two prompts do not hold the same word, or only one has any."""
+        changed = {p for p, _ in self.alignment.changed}
+        found = (self.rows < 0).any(axis=1)
+        for place, row in enumerate(self.rows[:, 0].tolist()):
+            found[place] |= row >= 0 and self.one.graph.nodes["pos"][row] in changed
+        return np.asarray(found)
+
     def levels(self, place: int) -> str:
         """Gives a feature's activation in either graph, `3.21 vs off`, `3.21 vs not kept`; once if equal."""
         return " vs ".join(dict.fromkeys(self._level(place, side) for side in (0, 1)))

@@ -13,7 +13,7 @@ from circuits.query.contrast_pair import BOTH, ONLY_THERE
 from circuits.query.contrast_tables import share_of
 from circuits.query.contrast_told import Told
 from circuits.query.findings import TRUST
-from circuits.query.text import KIND_WORDS, listing, percent, plain
+from circuits.query.text import KIND_WORDS, listing, percent
 
 SHOWN: Final = 4
 """Features of a swap named in its sentence; the others are counted."""
@@ -86,12 +86,12 @@ def predicted(told: Told) -> str:
     shown = [told.named(node) for node in swaps.table["swapped"].head(SHOWN)]
     more = len(swaps.values) - len(shown)
     names = listing([*shown, f"{more} more"] if more else shown)
-    verb = "takes" if len(swaps.values) == 1 else "take"
+    verb, they = ("takes", "what it is") if len(swaps.values) == 1 else ("take", "what they are")
     short = "" if swaps.enough else "; the rest needs more of them, or what is on only in the other run"
     features = sum(kind == "feature" for kind in pair.one.graph.nodes["kind"])
     return (
-        f"The graph predicts that {names}, set to what they are {told.asked.sides[1]}, {verb}"
-        f" {told.asked.words[0]} from {plain(pair.values[0])} to {plain(last['predicted'])}:"
+        f"The graph predicts that {names}, set to {they} {told.asked.sides[1]}, {verb}"
+        f" {told.asked.words[0]} from {told.level(pair.values[0])} to {told.level(last['predicted'])}:"
         f" {percent(last['closed'])} of the way with {len(swaps.values)} of {features:,} features{short}."
     )
 

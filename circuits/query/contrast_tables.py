@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
+from circuits.query.answer import LINKS
 from circuits.query.contrast_asked import SMALL, Asked
+from circuits.query.contrast_inputs import inputs
 from circuits.query.contrast_pair import BOTH, ONLY_HERE, ONLY_THERE, Pair, Places, Split
 from circuits.query.tables import REMAINDER
 from circuits.query.text import KIND_WORDS, plain, signed
@@ -45,7 +47,8 @@ def captions(pair: Pair, asked: Asked) -> dict[str, str]:
         "words": "Where it begins, followed back along all paths with their signs: what each word brings, and"
         f" what begins at no word. The changes {added}.",
         "features": "Features that differ, first those whose own activation makes most of the difference."
-        " here and there: what they bring over all paths; what runs through two of them counts for both.",
+        " here and there: what they bring over all paths; what runs through two of them counts for both."
+        " inputs: what makes their own input differ.",
         "edges": "Edges through which the difference runs. weight: what the source contributes to the input"
         " of the receiver; change: what of the difference is carried by exactly this edge. An edge in one"
         " graph only may be too small to keep in the other.",
@@ -122,8 +125,9 @@ def features_table(pair: Pair, asked: Asked, top: int) -> pl.DataFrame:
         **dict.fromkeys((*numbers, "share"), pl.Float64),
         "activation": pl.String,
         "label": pl.String,
+        "inputs": LINKS,
     }
-    order = ["node", "token", *_NUMBERS, "activation", "label"]
+    order = ["node", "token", *_NUMBERS, "activation", "label", "inputs"]
     table = pl.DataFrame(rows, schema=schema)
     return table.select(*order, *(name for name in table.columns if name not in order))
 
@@ -161,6 +165,7 @@ def _feature_row(pair: Pair, asked: Asked, place: int) -> dict[str, Any]:
         "direct_change": float(pair.direct.change[place]),
         "activation": pair.levels(place),
         "label": side.graph.nodes["label"][row],
+        "inputs": [] if asked.same_graph else inputs(pair, place),
         "activation_here": activation[0],
         "activation_there": activation[1],
         "by_activation": float(split.by_activation[place]),

@@ -14,7 +14,7 @@ from circuits.query.contrast_tables import NO_WORD, PARTS, ROUNDING, edge_counts
 from circuits.query.contrast_told import Told
 from circuits.query.pushes import pushes_sentences
 from circuits.query.subject import Subject
-from circuits.query.text import listing, percent, plain, quoted, signed
+from circuits.query.text import listing, percent, plain, quoted
 
 TOLD: Final = 3
 """Features or words told in a sentence, at most."""
@@ -34,7 +34,15 @@ def sentences(told: Told) -> tuple[str, ...]:
         found = [_two_outputs(told), *said, *combinations(told)]
     else:
         lead = _same_output(told) if told.asked.comparable else _two_answers(told)
-        found = [lead, _prompts(told), _words(told), *_features(told), _edges(told), *combinations(told)]
+        found = [
+            lead,
+            *_switched(told),
+            _prompts(told),
+            _words(told),
+            *_features(told),
+            _edges(told),
+            *combinations(told),
+        ]
         found += [predicted(told), settings(told)]
     return tuple(sentence for sentence in [*found, trust(told)] if sentence)
 
@@ -51,11 +59,8 @@ def nothing(told: Told) -> tuple[str, ...]:
 
 def _same_output(told: Told) -> str:
     pair, asked = told.pair, told.asked
-    here, there = pair.values
     name, pairwise = asked.words[0], " over " in asked.words[0]
-    levels = [
-        (signed if pairwise else plain)(v) if abs(v) > ROUNDING * pair.scale else "0" for v in (here, there)
-    ]
+    levels = [told.level(value) for value in pair.values]
     what = f"The logit of {name}" if pair.one.subject.kind == "logit" and not pairwise else _upper(name)
     lead = f"{what} is {levels[0]} {asked.sides[0]} and {levels[1]} {asked.sides[1]}"
     makes = sorted(_makes(told)[:2], key=lambda row: -abs(row["change"]))
@@ -73,7 +78,22 @@ def _same_output(told: Told) -> str:
 def _makes(told: Told) -> list[dict[str, Any]]:
     """Gives features that make the difference; those merely not kept only if no other does."""
     rows = [row for row in told.tables["features"].to_dicts() if row["change"] * told.pair.difference > 0]
-    return [row for row in rows if NOT_KEPT not in row["activation"]] or rows
+    own = [row for row in rows if abs(row["by_activation"]) > ROUNDING * told.pair.scale] or rows
+    return [row for row in own if NOT_KEPT not in row["activation"]] or own
+
+
+def _switched(told: Told) -> list[str]:
+    """Gives what makes the first of the features that differ another: their inputs that differ."""
+    if not told.asked.comparable:
+        return []
+    parts = []
+    for row in sorted(_makes(told)[:2], key=lambda row: -abs(row["change"])):
+        side = 1 if row["presence"] == ONLY_THERE else 0
+        read = [
+            f"{told.named(link['node'], side)} ({told.signed(link['weight'])})" for link in row["inputs"][:2]
+        ]
+        parts += [f"that of {row['node']} by {listing(read)}"] if read else []
+    return [f"Their own inputs differ, {'; '.join(parts)}."] if parts else []
 
 
 def _two_answers(told: Told) -> str:
@@ -157,8 +177,9 @@ def _features(told: Told) -> list[str]:
     count = {name: int((on & (how == name)).sum()) for name in HOW}
     keep = [keeps_all(graph) for graph in pair.graphs()]
     what = "on" if all(keep) else "kept"
+    verb = "feature is" if count[BOTH] == 1 else "features are"
     counted = (
-        f"{count[BOTH]:,} features are {what} in both, {count[ONLY_HERE]:,} only {asked.sides[0]} and"
+        f"{count[BOTH]:,} {verb} {what} in both, {count[ONLY_HERE]:,} only {asked.sides[0]} and"
         f" {count[ONLY_THERE]:,} only {asked.sides[1]}"
     )
     if asked.comparable and (count[ONLY_HERE] or count[ONLY_THERE]):

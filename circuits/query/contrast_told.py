@@ -10,8 +10,8 @@ import polars as pl
 from circuits.query.contrast_asked import Asked
 from circuits.query.contrast_pair import Pair
 from circuits.query.contrast_swaps import Swaps
-from circuits.query.contrast_tables import share_of
-from circuits.query.text import KIND_WORDS, percent, signed
+from circuits.query.contrast_tables import ROUNDING, share_of
+from circuits.query.text import KIND_WORDS, percent, plain, signed
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class Told:
         """Gives the share of the difference that begins at nodes of a kind, None if there is none."""
         rows = self.tables["words"].filter(word=KIND_WORDS[kind])
         return rows["share"][0] if len(rows) else None
+
+    def level(self, value: float) -> str:
+        """Gives a value of the target, 0 where it is rounding; signed for a difference of outputs."""
+        if abs(value) <= ROUNDING * self.pair.scale:
+            return "0"
+        return signed(value) if " over " in self.asked.words[0] else plain(value)
 
     def signed(self, value: float) -> str:
         """Gives a signed number, `0` for nothing."""
