@@ -45,18 +45,18 @@ def differences(pair: Pair, place: int) -> Float[np.ndarray, "k"]:
     rows = [int(row) for row in pair.rows[place]]
     sides = (pair.one, pair.two)
     known = [row >= 0 and bool(side.opened[row]) for row, side in zip(rows, sides, strict=True)]
-    weights = [_incoming(pair, side, rows[side], "weight") if known[side] else None for side in (0, 1)]
+    weights = [_incoming(pair, side, rows[side], "weight") for side in (0, 1) if known[side]]
     constant = np.array([kind in ("bias", "rest") for kind in pair.kind])
-    if weights[0] is not None and weights[1] is not None:
-        return np.where(constant, 0.0, weights[0] - weights[1])
-    side = 0 if known[0] else 1
-    if weights[side] is None:
+    if not weights:
         return np.zeros(pair.size)
+    if len(weights) == 2:
+        return np.where(constant, 0.0, weights[0] - weights[1])
+    side = known.index(True)
     a, b = pair.spread(pair.one.activation, pair.two.activation)
     moved = _incoming(pair, side, rows[side], "strength") * (a - b)
     tokens = np.array([kind == "token" for kind in pair.kind]) & pair.other_word
-    lost = weights[side] if side == 0 else -weights[side]
     unknown = np.array([kind == "error" for kind in pair.kind])
+    lost = weights[0] * (1 - 2 * side)
     return np.where(constant | unknown, 0.0, np.where(tokens, lost, moved))
 
 

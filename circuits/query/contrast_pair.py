@@ -194,10 +194,8 @@ class Pair:
     def other_word(self) -> Bool[np.ndarray, "k"]:
         """Tells at which places the two prompts do not hold the same word, or only one has any."""
         changed = {p for p, _ in self.alignment.changed}
-        found = (self.rows < 0).any(axis=1)
-        for place, row in enumerate(self.rows[:, 0].tolist()):
-            found[place] |= row >= 0 and self.one.graph.nodes["pos"][row] in changed
-        return np.asarray(found)
+        where = self.one.graph.nodes["pos"]
+        return np.array([min(a, b) < 0 or where[a] in changed for a, b in self.rows.tolist()], bool)
 
     def levels(self, place: int) -> str:
         """Gives a feature's activation in either graph, `3.21 vs off`, `3.21 vs not kept`; once if equal."""

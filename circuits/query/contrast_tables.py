@@ -118,7 +118,7 @@ def features_table(pair: Pair, asked: Asked, top: int) -> pl.DataFrame:
         "by_activation",
         "by_effect",
     )
-    schema = {
+    schema: dict[str, Any] = {
         "node": pl.String,
         "token": pl.String,
         "presence": pl.String,
