@@ -153,3 +153,19 @@ def test_other_dictionaries_may_be_taken_for_the_same(runs: dict[str, Path]) -> 
     code, out, _ = call("contrast", runs["dallas"], runs["other"], "--same-features", "--json")
     assert code == 0
     assert "same_features(other, graph)" in json.loads(out)["code"]
+
+
+def test_two_runs_are_drawn(runs: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "difference.svg"
+    code, said, _ = call("plot", runs["dallas"], "--against", runs["seattle"], "-o", out, "--json")
+    assert code == 0
+    assert json.loads(said)["kind"] == "diff"
+    assert "side:only here" in out.read_text()
+    for words in (("--kind", "diff"), ("--kind", "upset", "--against", runs["seattle"]), ("--target", "x")):
+        code, _, err = call("plot", runs["dallas"], *words, "-o", tmp_path / "none.svg")
+        assert code == 2
+        assert "--against RUN2" in err
+    code, _, err = call("plot", runs["dallas"], "--against", runs["dallas"], "-o", tmp_path / "none.svg")
+    assert code == 2
+    assert "Nothing differs" in err
+    assert not (tmp_path / "none.svg").exists()

@@ -37,7 +37,7 @@ from circuits.query.subject import Subject
 from circuits.query.totals import Totals
 from circuits.schema import HYPEREDGE_SCHEMA, parse_feature
 
-QUIET = settings(max_examples=25, deadline=None)
+QUIET = settings(max_examples=15, deadline=None)
 TARGET = "logit: 0"
 NUMBERS = ("here", "there", "change", "by_activation", "by_effect", "direct_change")
 
@@ -647,3 +647,33 @@ def test_an_answer_is_one_json_document() -> None:
     assert document["meta"]["query"] == "contrast"
     assert document["highlight"]["nodes"]
     assert "circuits.contrast(graph, other" in answer.code
+
+
+def test_the_picture_tells_the_two_graphs_apart() -> None:
+    from matplotlib.colors import to_hex
+
+    from circuits.plot.difference import COLORS, difference
+
+    tokens = (["a", " b", " c"], ["a", " other", " c"])
+    one, two = (
+        random_graph(seed).with_meta(prompt={"tokens": words})
+        for seed, words in zip((1, 2), tokens, strict=True)
+    )
+    highlight = compared(one, two, top=30).highlight
+    figure = difference(highlight)
+    how = highlight.meta["contrast"]["how"]
+    drawn = {
+        str(patch.get_gid()).removeprefix("node:"): to_hex(patch.get_facecolor())
+        for patch in figure.axes[0].patches
+        if str(patch.get_gid()).startswith("node:") and "/" in str(patch.get_gid())
+    }
+    assert len(drawn) > 3
+    assert drawn == {node: COLORS[how[node]] for node in drawn}
+    assert len(set(drawn.values())) > 1
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "b\n(other)" in texts
+    assert "more here" in texts
+    with pytest.raises(UsageError, match="is no contrast"):
+        difference(one)
+    with pytest.raises(UsageError, match="Nothing differs"):
+        difference(compared(one, one).highlight)

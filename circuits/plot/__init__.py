@@ -1,5 +1,6 @@
 """Pictures: one figure a file, matplotlib figures without global state, written by `save`."""
 
+from circuits.plot.difference import difference
 from circuits.plot.matrix import interaction_matrix
 from circuits.plot.network import network
 from circuits.plot.orders import interaction_orders
@@ -7,4 +8,4 @@ from circuits.plot.save import save
 from circuits.plot.upset import upset
 from circuits.plot.waterfall import waterfall
 
-__all__ = ["interaction_matrix", "interaction_orders", "network", "save", "upset", "waterfall"]
+__all__ = ["difference", "interaction_matrix", "interaction_orders", "network", "save", "upset", "waterfall"]

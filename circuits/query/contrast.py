@@ -103,7 +103,7 @@ def contrast(
         question=_question(asked, pair.difference),
         finding=finding,
         tables=tables,
-        highlight=_highlight(pair, tables),
+        highlight=_highlight(pair, asked, tables),
         code=_code(graph, other, (target, other_target, align, top)),
         captions=captions(pair, asked) | _MORE_CAPTIONS,
         meta=_meta(pair, asked, (target, other_target, align, top), swapped),
@@ -158,7 +158,7 @@ def _question(asked: Asked, difference: float) -> str:
     return f"Why {asked.words[0]} {asked.sides[0]}, and {asked.words[1]} {asked.sides[1]}?"
 
 
-def _highlight(pair: Pair, tables: Mapping[str, pl.DataFrame]) -> Graph:
+def _highlight(pair: Pair, asked: Asked, tables: Mapping[str, pl.DataFrame]) -> Graph:
     """Gives the features, words and edges told, and what acts together, of both graphs."""
     names: set[str] = set()
     for table, columns in (("features", ("node",)), ("edges", ("edge_source", "edge_target"))):
@@ -170,7 +170,8 @@ def _highlight(pair: Pair, tables: Mapping[str, pl.DataFrame]) -> Graph:
             names |= {*members, where}
     words = [place for place, kind in enumerate(pair.kind) if kind == "token"] if tables else []
     places = [*words, *(pair.place_of[name] for name in names if name in pair.place_of)]
-    return merged(pair, places, tables.get("combinations"))
+    graph = merged(pair, places, tables.get("combinations"))
+    return graph.with_meta(contrast={**graph.meta["contrast"], "sides": list(asked.sides)})
 
 
 _MORE_CAPTIONS: Final = {

@@ -115,6 +115,7 @@ def _meta(pair: Pair, kept: Int[np.ndarray, "k"]) -> dict[str, Any]:
             "first": first.meta.get("run"),
             "second": second.meta.get("run"),
             "how": {pair.name[place]: pair.how[place] for place in kept.tolist()},
+            "words": {str(p): pair.alignment.there[q] for p, q in pair.alignment.changed},
             "pairs": [list(both) for both in pair.alignment.pairs],
         },
     }
