@@ -110,3 +110,9 @@ def test_a_run_without_interactions_says_the_command(where: Path) -> None:
 def test_no_run_at_the_path_is_told_and_a_bad_question_is_told_first(where: Path) -> None:
     assert call("ask", where / "iio", "why").code == 3
     assert "cannot be parsed" in call("ask", where / "iio", "hwy not").err
+
+
+def test_another_run_that_is_not_there_is_told_with_those_beside_it(where: Path) -> None:
+    done = call("ask", where / "ioi", f"compare with {where / 'plian'}")
+    assert done.code == 3
+    assert f"Did you mean '{where / 'plain'}'" in done.err

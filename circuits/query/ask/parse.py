@@ -9,7 +9,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from circuits.errors import CircuitsError, UsageError
 from circuits.query.ask.forms import nearest
-from circuits.query.ask.grammar import plain, read, words_of
+from circuits.query.ask.grammar import joining, plain, read, words_of
 from circuits.query.ask.question import Question
 
 SHOWN = 4
@@ -70,6 +70,8 @@ def _refusal(sentence: str, error: UnexpectedInput) -> str:
         word = rest[0] if rest else ""
         where = f"at {word!r}" if word else "at its end"
         said = f"{where} {_expected(word, _accepted(error))} was expected"
+        if place and word.casefold() in joining():
+            said += " (if it belongs to a name, put the name in quotes)"
     near = nearest(sentence)
     kind = "Nearest question" if near.whole else "Nearest form"
     return f"This cannot be parsed: {said}. {kind}: {near.text}"
