@@ -232,16 +232,21 @@ def shown(sql: str) -> str:
 
 
 @pytest.mark.parametrize(("sql", "named"), REFUSED.items(), ids=[shown(sql) for sql in REFUSED])
-def test_what_is_no_select_of_known_things_is_refused_by_name(
-    graph: Graph, den: Path, sql: str, named: str
-) -> None:
+def test_what_is_no_select_of_known_things_is_refused_by_name(sql: str, named: str) -> None:
     with pytest.raises(UsageError) as caught:
-        circuits.sql(graph, sql.replace("DEN", str(den)), trusted=False, budget=SHORT)
+        admitted(sql)
     said = str(caught.value)
     assert named in said
     assert len(said) < 400
     assert "\n" not in said
-    assert SECRET not in said
+
+
+def test_the_gate_stands_before_the_process(graph: Graph, den: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_process", None)
+    for sql in REFUSED:
+        with pytest.raises(UsageError) as caught:
+            circuits.sql(graph, sql.replace("DEN", str(den)), trusted=False, budget=SHORT)
+        assert SECRET not in str(caught.value)
     assert unharmed(den)
 
 
@@ -252,10 +257,8 @@ HARMLESS = {
     "SELECT current_catalog",
     "SELECT 'edges'::regclass",
     "; SELECT 1",
-    f"SELECT {'+'.join(['1'] * 4000)}",
-    f"SELECT '{'x' * 1_000_000}'",
-    f"SELECT 1 {' ' * LONGEST}",
 }
+LONG = ("nested too deeply", "words and signs", "bytes")
 
 
 def test_the_engines_own_reading_refuses_the_list_too(file: Path, den: Path) -> None:
@@ -267,9 +270,9 @@ def test_the_engines_own_reading_refuses_the_list_too(file: Path, den: Path) -> 
                 kinds = [str(statement.type).rsplit(".", 1)[-1] for statement in parsed]
                 if kinds == ["SELECT"] and child.unknown(connection, sql, **sandbox.KNOWN) is None:
                     passed.add(sql)
-            except (engine().Error, TypeError):  # the latter for half a character
+            except (engine().Error, TypeError, RecursionError):  # as for half a character, and depth
                 continue
-    assert passed <= HARMLESS
+    assert {sql for sql in passed if REFUSED[sql] not in LONG} <= HARMLESS
     assert unharmed(den)
 
 
@@ -406,7 +409,17 @@ def test_with_the_kill_alone_a_bomb_the_engine_does_not_interrupt_is_stopped(fil
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELECT 1; SELECT 2", "PRAGMA version", "CALL pragma_version()", "EXPLAIN SELECT 1", "CHECKPOINT"]
+    "sql",
+    [
+        "SELECT 1; SELECT 2",
+        "PRAGMA version",
+        "CALL pragma_version()",
+        "CHECKPOINT",
+        "FROM duckdb_settings()",
+        "FROM sqlite_master",
+        "SELECT getvariable('x')",
+        "WITH x AS (COPY edges TO 'b.csv') FROM x",
+    ],
 )
 def test_the_engine_reads_one_select_or_nothing(file: Path, sql: str) -> None:
     with pytest.raises(UsageError, match="one SELECT"):
@@ -473,8 +486,11 @@ def test_what_writes_more_than_it_may_is_not_read_to_its_end(
         "import sys\nsys.stdout.buffer.write(b'!')\nwhile True: sys.stdout.buffer.write(b'x' * 65536)"
     )
     monkeypatch.setattr(child, "__file__", str(flood))
+    read, real = [], os.read
+    monkeypatch.setattr(sandbox.os, "read", lambda *ask: read.append(real(*ask)) or read[-1])
     with pytest.raises(UsageError):
-        sandbox.ask("SELECT 1", tmp_path / "none.duckdb", ROOM)
+        sandbox.ask("SELECT 1", tmp_path / "none.duckdb", Budget(seconds=5, result=1_000_000))
+    assert 0 < sum(map(len, read)) < 5_000_000
 
 
 def test_untrusted_use_needs_every_limit_and_a_system_that_has_them(
@@ -483,7 +499,7 @@ def test_untrusted_use_needs_every_limit_and_a_system_that_has_them(
     with pytest.raises(UsageError, match="limit of rows"):
         circuits.sql(graph, "SELECT 1", trusted=False, budget=Budget(rows=None))
     monkeypatch.setattr(sandbox, "SYSTEM", "nt")
-    with pytest.raises(UsageError, match="Linux and macOS"):
+    with pytest.raises(UsageError, match="as on Linux"):
         circuits.sql(graph, "SELECT 1", trusted=False)
 
 

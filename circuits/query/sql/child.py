@@ -36,20 +36,26 @@ def main() -> None:
     """Reads the request, answers it, ends."""
     request = json.load(sys.stdin.buffer)
     out = sys.stdout.buffer
-    if request["limits"]:
-        limit_process(request)
     sys.path.extend(request["packages"])
     try:
+        if request["limits"]:
+            limit_process(request)
         connection, done = opened(request)
         if request["limits"]:
             forbid_opening()
         out.write(READY)
         out.flush()
         answer = {"error": done} if done else run(connection, request)
+    except Unlimited as cause:
+        answer = {"error": ["Unlimited", str(cause)]}
     except MemoryError:
         answer = {"error": ["MemoryError", "out of memory"]}
     out.write(json.dumps(answer).encode())
     out.flush()
+
+
+class Unlimited(Exception):
+    """This system does not let a process give up what it shall not have."""
 
 
 def limit_process(request: dict[str, Any]) -> None:
@@ -66,9 +72,12 @@ def limit_process(request: dict[str, Any]) -> None:
         resource.RLIMIT_NOFILE: 64,
     }
     for kind, most in limits.items():
-        soft_hard = resource.getrlimit(kind)[1]
-        value = most if soft_hard == resource.RLIM_INFINITY else min(most, soft_hard)
-        resource.setrlimit(kind, (value, value))
+        hard = resource.getrlimit(kind)[1]
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        try:
+            resource.setrlimit(kind, (value, value))
+        except (ValueError, OSError) as cause:  # macOS, for the address space
+            raise Unlimited(f"limit {kind}: {cause}") from cause
 
 
 def forbid_opening() -> None:

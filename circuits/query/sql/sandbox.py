@@ -41,6 +41,10 @@ SYSTEM = os.name
 
 GRACE: Final = 0.5
 """Seconds past the deadline in which the engine may stop by itself and say so."""
+UNLIMITED: Final = (
+    "Untrusted queries are answered only where the memory of a process can be limited, as on Linux: this"
+    " system refuses that."
+)
 TOO_WIDE: Final = "A whole number of the result does not fit into 64 bits: cast it to DOUBLE."
 STARTING: Final = 30.0
 """Seconds a process may take to open the database."""
@@ -91,6 +95,8 @@ def ask(
     answer = _answer(_request(sql, database, budget, fences), budget)
     if "error" in answer:
         kind, message = answer["error"]
+        if kind == "Unlimited":
+            raise UsageError(UNLIMITED)
         if kind == "Unopened":
             raise Unopened(message)
         raise refusal(kind, message, budget, database)
@@ -105,9 +111,7 @@ def ask(
 
 def _check_possible(budget: Budget) -> None:
     if SYSTEM != "posix":
-        raise UsageError(
-            "Untrusted queries are answered on Linux and macOS only: this system cannot limit a process."
-        )
+        raise UsageError(UNLIMITED)
     unlimited = [name for name in ("seconds", "rows", "memory", "result") if getattr(budget, name) is None]
     if unlimited:
         raise UsageError(f"An untrusted query needs a limit of {', '.join(unlimited)}.")
