@@ -91,6 +91,7 @@ def admitted(sql: str) -> str:
     try:
         _check_tokens(sqlglot.tokenize(sql, read="duckdb"))
         text = _checked(sql)
+        _check_size(text)
         return _checked(text)  # what was written anew is read anew: writing added nothing
     except RecursionError as cause:
         raise UsageError("The query is nested too deeply: make it flatter, with WITH for example.") from cause
@@ -108,10 +109,14 @@ def _checked(sql: str) -> str:
     return parsed[0].sql(dialect="duckdb", comments=False)
 
 
-def _check_text(sql: str) -> None:
+def _check_size(sql: str) -> None:
     size = len(sql.encode("utf-8", "surrogatepass"))
     if size > LONGEST:
         raise UsageError(f"The query has {size:,} bytes: at most {LONGEST:,} are read.")
+
+
+def _check_text(sql: str) -> None:
+    _check_size(sql)
     odd = _CONTROL.search(sql)
     if odd or any("\ud800" <= sign <= "\udfff" for sign in sql):
         what = f"the control character {ord(odd[0])}" if odd else "half a character"

@@ -35,7 +35,7 @@ from circuits.query.sql.budget import OVERHEAD, Budget
 from circuits.query.sql.build import engine
 from circuits.query.sql.functions import FUNCTIONS
 from circuits.query.sql.tables import MACROS, TABLES
-from circuits.query.sql.words import refusal, too_large, too_long
+from circuits.query.sql.words import refusal, too_long
 
 SYSTEM = os.name
 
@@ -190,7 +190,10 @@ def _answer(request: bytes, budget: Budget) -> dict[str, Any]:
             process.wait(GRACE)
         if process.returncode in (None, -signal.SIGXCPU, -signal.SIGKILL):
             raise too_long(budget)
-        raise too_large(budget)
+        raise UsageError(
+            "The query's process broke off before it answered, most likely for want of memory"
+            f" ({(budget.memory or 0) / 1e6:,.0f} MB): ask for less."
+        )
 
 
 @contextlib.contextmanager
