@@ -327,6 +327,8 @@ def test_a_variable_of_the_caller_is_no_table(graph: Graph) -> None:
         ("FROM edgs", ("edgs", "'edges'")),
         ("FROM best_pth('a', 'b')", ("best_pth", "'best_path'")),
         ("SELECT abs(source) FROM edges", ("abs", "name")),
+        ("FROM best_path('tok@1')", ("best_path", "source, target")),
+        ("SELECT * FROM inputs_of(9/88@9)", ("quotes", "'9/88@9'")),
         ("SELECT 'a'::INT", ("a", "INT32")),
         ("SELECT * FROM edges WHERE", ("WHERE",)),
     ],

@@ -362,7 +362,7 @@ MORE = (
 
 @pytest.mark.parametrize("sql", FILES + MORE)
 def test_without_the_gate_and_the_limits_the_engine_reaches_no_file(file: Path, den: Path, sql: str) -> None:
-    alone = sandbox.Fences(limits=False, reading=False)
+    alone = sandbox.Fences(gate=False, limits=False, reading=False)
     before = file.read_bytes()
     with pytest.raises(UsageError) as caught:
         sandbox.ask(sql.replace("DEN", str(den)), file, ROOM, alone)
@@ -376,7 +376,7 @@ def test_without_the_gate_and_the_limits_the_engine_reaches_no_file(file: Path, 
 # EXPORT makes its directory before it opens a file in it, which no limit of a process forbids
 @pytest.mark.parametrize("sql", [sql for sql in FILES if not sql.startswith("EXPORT")])
 def test_with_the_limits_alone_no_file_is_opened_or_written(file: Path, den: Path, sql: str) -> None:
-    alone = sandbox.Fences(settings=False, reading=False)
+    alone = sandbox.Fences(gate=False, settings=False, reading=False)
     said = ""
     try:
         table, _ = sandbox.ask(sql.replace("DEN", str(den)), file, ROOM, alone)
@@ -398,13 +398,13 @@ def test_with_the_limits_alone_no_file_is_opened_or_written(file: Path, den: Pat
     ],
 )
 def test_with_the_limits_alone_bombs_are_stopped(file: Path, sql: str, why: str) -> None:
-    alone = sandbox.Fences(settings=False, reading=False)
+    alone = sandbox.Fences(gate=False, settings=False, reading=False)
     with pytest.raises(UsageError, match=why or "seconds|memory"):
         sandbox.ask(sql, file, SHORT, alone)
 
 
 def test_with_the_kill_alone_a_bomb_the_engine_does_not_interrupt_is_stopped(file: Path) -> None:
-    alone = sandbox.Fences(settings=False, limits=False, reading=False)
+    alone = sandbox.Fences(gate=False, settings=False, limits=False, reading=False)
     with pytest.raises(UsageError, match="seconds"):
         sandbox.ask("SELECT list_sum(list_transform(range(100000000), lambda x: x % 7))", file, SHORT, alone)
 
@@ -424,13 +424,13 @@ def test_with_the_kill_alone_a_bomb_the_engine_does_not_interrupt_is_stopped(fil
 )
 def test_the_engine_reads_one_select_or_nothing(file: Path, sql: str) -> None:
     with pytest.raises(UsageError, match="one SELECT"):
-        sandbox.ask(sql, file, ROOM)
+        sandbox.ask(sql, file, ROOM, sandbox.Fences(gate=False))
 
 
 def test_a_result_that_names_the_file_is_not_given(file: Path) -> None:
     for sql in ("SELECT path FROM duckdb_databases()", "SELECT path::BLOB FROM duckdb_databases()"):
         with pytest.raises(UsageError, match="file of the database"):
-            sandbox.ask(sql, file, ROOM, sandbox.Fences(reading=False))
+            sandbox.ask(sql, file, ROOM, sandbox.Fences(gate=False, reading=False))
 
 
 def test_the_process_finds_an_empty_environment_and_no_open_file(
@@ -502,6 +502,14 @@ def test_untrusted_use_needs_every_limit_and_a_system_that_has_them(
     monkeypatch.setattr(sandbox, "SYSTEM", "nt")
     with pytest.raises(UsageError, match="as on Linux"):
         circuits.sql(graph, "SELECT 1", trusted=False)
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM edges e JOIN nodes n", "SELECT order FROM hyperedges"])
+def test_what_the_engine_would_not_read_as_written_is_not_mended(graph: Graph, sql: str) -> None:
+    assert admitted(sql)  # which reads more into it than there is
+    for trusted in (True, False):
+        with pytest.raises(UsageError, match="syntax error"):
+            circuits.sql(graph, sql, trusted=trusted)
 
 
 def test_what_passes_is_written_anew() -> None:

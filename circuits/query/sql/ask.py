@@ -9,17 +9,20 @@ from typing import Final
 
 import polars as pl
 
-from circuits.errors import InvalidFile, near_matches
+from circuits.errors import InvalidFile, UsageError, near_matches
 from circuits.graph.graph import Graph
 from circuits.query.sql import local, sandbox
 from circuits.query.sql.budget import LOCAL, UNTRUSTED, Budget
 from circuits.query.sql.build import database
-from circuits.query.sql.check import admitted
 from circuits.query.sql.rows import Rows
 from circuits.query.sql.tables import MACROS, TABLES
 
 _NAMES: Final = re.compile(r"'((?:\d+/\d+@\d+|(?:tok|pos|err\d+)@\d+|logit:(?:[^']|'')+))'")
 """Literals that can only be meant as nodes."""
+
+_QUOTED: Final = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
+_BARE: Final = re.compile(r"\b(?:\d+/\d+|tok|pos|err\d+)@\d+\b")
+"""Names of nodes outside quotes, where they are no SQL."""
 
 
 def sql(of: Graph | str | Path, query: str, *, trusted: bool = True, budget: Budget | None = None) -> Rows:
@@ -47,29 +50,34 @@ def sql(of: Graph | str | Path, query: str, *, trusted: bool = True, budget: Bud
         >>> circuits.sql("runs/france", "FROM best_path('tok@3', 'logit:Paris')")  # doctest: +SKIP
     """
     allowed = budget or (LOCAL if trusted else UNTRUSTED)
-    statement = query if trusted else admitted(query)
     ask: Callable[..., tuple[pl.DataFrame, str | None]] = local.ask if trusted else sandbox.ask
-    table, cut = _asked(ask, statement, of, allowed)
+    try:
+        table, cut = _asked(ask, query, of, allowed)
+    except UsageError as cause:
+        bare = _BARE.search(_QUOTED.sub("", query))
+        if bare is None:
+            raise
+        raise UsageError(f"A node's name goes into single quotes: '{bare[0]}'. {cause}") from cause
     hint = "" if len(table) else _hint(of, query)
     return Rows(query, table, _code(of, query, trusted=trusted), cut, hint)
 
 
 def _asked(
     ask: Callable[..., tuple[pl.DataFrame, str | None]],
-    statement: str,
+    query: str,
     of: Graph | str | Path,
     budget: Budget,
 ) -> tuple[pl.DataFrame, str | None]:
     """Asks; a database in the cache that does not open, half deleted perhaps, is made again once."""
     path = database(of)
     try:
-        return ask(statement, path, budget)
+        return ask(query, path, budget)
     except sandbox.Unopened:
         if isinstance(of, Graph):
             raise
         path.unlink(missing_ok=True)
     try:
-        return ask(statement, database(of), budget)  # made anew
+        return ask(query, database(of), budget)  # made anew
     except sandbox.Unopened as cause:
         raise InvalidFile(f"DuckDB does not open the database made of {of}: {cause}") from cause
 

@@ -21,8 +21,8 @@ from circuits.query.sql.tables import MACROS, TABLES
 if TYPE_CHECKING:
     from sqlglot import exp
 
-LONGEST: Final = 30_000
-"""Bytes of a statement; with what goes along, a request fits into a pipe and is written at once."""
+LONGEST: Final = 20_000
+"""Bytes of a statement, as written and as written anew; a request with both fits into a pipe."""
 DEEPEST: Final = 40
 """Brackets and CASEs inside each other."""
 MOST_TOKENS: Final = 5_000

@@ -114,6 +114,7 @@ def run(connection: Any, request: dict[str, Any]) -> dict[str, Any]:
 
     sql, most = request["sql"], request["rows"]
     try:
+        connection.extract_statements(request["written"])  # what was written must be SQL to the engine too
         parsed = connection.extract_statements(sql)
         kinds = [str(statement.type).rsplit(".", 1)[-1] for statement in parsed]
         if request["known"] and kinds == ["SELECT"]:

@@ -33,6 +33,7 @@ from circuits.errors import CircuitsError, UsageError
 from circuits.query.sql import child
 from circuits.query.sql.budget import OVERHEAD, Budget
 from circuits.query.sql.build import engine
+from circuits.query.sql.check import admitted
 from circuits.query.sql.functions import FUNCTIONS
 from circuits.query.sql.tables import MACROS, TABLES
 from circuits.query.sql.words import refusal, too_long
@@ -63,14 +64,16 @@ class Unopened(CircuitsError):
 
 @dataclass(frozen=True)
 class Fences:
-    """Which fences stand besides the kill and the caps; tests take them down one by one.
+    """Which fences stand, besides the kill and the caps; tests take them down one by one.
 
     Attributes:
+        gate: `check.admitted`.
         settings: the engine's settings.
         limits: the limits of the process.
         reading: the engine's own parser must find one SELECT of known functions and tables.
     """
 
+    gate: bool = True
     settings: bool = True
     limits: bool = True
     reading: bool = True
@@ -82,7 +85,7 @@ def ask(
     """Gives the rows of a query and which cap cut them: "rows", "result" or None.
 
     Args:
-        sql: a statement that passed `check.admitted`.
+        sql: what somebody asked.
         database: of `build.database`.
         budget: what it may spend; no limit may be None.
         fences: all, but in tests.
@@ -92,7 +95,8 @@ def ask(
         Unopened: the engine does not open the database.
     """
     _check_possible(budget)
-    answer = _answer(_request(sql, database, budget, fences), budget)
+    rewritten = admitted(sql) if fences.gate else sql
+    answer = _answer(_request((sql, rewritten), database, budget, fences), budget)
     if "error" in answer:
         kind, message = answer["error"]
         if kind == "Unlimited":
@@ -148,11 +152,12 @@ LOCKED: Final = {"enable_external_access": "false", "lock_configuration": "true"
 """What is set, in this order, once the file is open; neither can be taken back."""
 
 
-def _request(sql: str, database: Path, budget: Budget, fences: Fences) -> bytes:
+def _request(sql: tuple[str, str], database: Path, budget: Budget, fences: Fences) -> bytes:
     # the engine is found in these directories alone: the process reads no site, no PYTHONPATH
     packages = str(Path(engine().__file__).parent.parent)
     request = {
-        "sql": sql,
+        "written": sql[0],
+        "sql": sql[1],
         "database": str(database),
         "packages": [packages],
         "settings": settings(budget, threads=THREADS) if fences.settings else {},

@@ -30,6 +30,9 @@ _UNKNOWN: Final = re.compile(
 )
 
 
+_MACRO: Final = re.compile(r"Macro (\w+)\(\) does not support the supplied arguments")
+
+
 def refusal(kind: str, message: str, budget: Budget, database: Path) -> UsageError:
     """Gives what the engine said as an error: one sentence, without the database's path.
 
@@ -48,6 +51,11 @@ def refusal(kind: str, message: str, budget: Budget, database: Path) -> UsageErr
         return UsageError(f"{READS_ONLY}.")
     if kind == "NotOneSelect":
         return UsageError(f"A query is one SELECT; the engine reads {text or 'nothing'}.")
+    if "Deprecated lambda arrow" in text:
+        return UsageError("The query cannot be answered: write lambda x: … for x -> ….")
+    called = _MACRO.search(text)
+    if called and called[1] in MACROS:
+        return UsageError(f"{called[1]} takes ({MACROS[called[1]].parameters}): give it these. {SCHEMA}.")
     if kind == "Unknown":
         return UsageError(f"A query is one SELECT of what is known; the engine reads {text}.")
     return UsageError(f"The query cannot be answered: {_with_near_matches(text)}")
