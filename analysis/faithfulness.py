@@ -34,6 +34,8 @@ REPORTS: Final = Path(__file__).parent.parent / "reports"
 BASES: Final = (("toy", "toy"), ("toy", "neurons"), ("smollm2", "neurons"))
 """Models and dictionaries."""
 QUICK: Final = Plan(neurons=300, singles=12, pairs=12, shares=(0.0, 0.01, 0.1, 0.5, 1.0))
+TOGETHER: Final = 8
+"""Prompts after which compiled programs are let go."""
 Row = dict[str, Any]
 
 
@@ -66,8 +68,9 @@ def measured(*, quick: bool) -> Row:
         for seed, task in enumerate(kept[:: len(kept) - 1] if quick else kept):
             rows.append(studied(model, dictionary, task, plan, seed))
             print(f"{spec} {kind}: {task.text} ({rows[-1]['cpu seconds']} s)", flush=True)
-            # every graph has programs of its own: all of them together fill the memory
-            jax.clear_caches()  # type: ignore[no-untyped-call]
+            if seed % TOGETHER == TOGETHER - 1:
+                # every graph adds programs of its own: those of all together fill the memory
+                jax.clear_caches()  # type: ignore[no-untyped-call]
         bases.append(
             {
                 "model": spec,

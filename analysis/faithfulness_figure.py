@@ -20,7 +20,7 @@ def figure(results: Row) -> Figure:
     """Gives the figure; off is 0 in the curves."""
     bases = results["bases"]
     drawn = Figure(figsize=(4.2 * len(bases), 10.5), layout="constrained")
-    axes: Any = drawn.subplots(3, len(bases))
+    axes: Any = drawn.subplots(3, len(bases), squeeze=False)
     for column, base in enumerate(bases):
         name = "SmolLM2" if base["model"] == "smollm2" else base["model"]
         axes[0, column].set_title(f"{name}, {base['dictionary']}", fontsize=11)
