@@ -52,7 +52,7 @@ def main() -> None:
     results = json.loads(file.read_text())
     text = page(results)
     (options.to / "faithfulness.md").write_text(text)
-    figure(results).savefig(options.to / "faithfulness.svg", metadata={"Date": None})
+    figure(results).savefig(options.to / "faithfulness.svg", metadata={"Date": None}, dpi=150)
     print(text)
 
 

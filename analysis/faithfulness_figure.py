@@ -42,7 +42,16 @@ def _scatter(ax: Any, base: Row) -> None:
         points = np.concatenate(
             [rows[:, [2, 4]] / size for rows, size in zip(tests(base, order), largest, strict=True)]
         )
-        ax.scatter(*points.T, s=7, alpha=0.35, color=colour, marker=marker, label=label, linewidths=0)
+        ax.scatter(
+            *points.T,
+            s=7,
+            alpha=0.35,
+            color=colour,
+            marker=marker,
+            label=label,
+            linewidths=0,
+            rasterized=True,
+        )
     ax.plot([-1.2, 1.2], [-1.2, 1.2], color="#999999", linewidth=0.8, zorder=0)
     ax.set_xlim(-1.25, 1.25)
     ax.set_ylim(-1.6, 1.6)

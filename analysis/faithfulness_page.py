@@ -64,7 +64,7 @@ def _head(results: Row) -> str:
         kept = f"{len(base['prompts'])} prompts of {base['tried']} tried"
         lines.append(
             f"- {_name(base)}: {kept}, kept where the answer is one token and the model's likeliest;"
-            f" {min(sizes)} to {max(sizes)} features a run. Dropped: {dropped}."
+            f" {' to '.join(map(str, sorted({min(sizes), max(sizes)})))} features a run. Dropped: {dropped}."
         )
     seconds = results["cpu seconds"]
     return (
