@@ -329,7 +329,7 @@ def test_no_plan_exceeds_its_budget_or_tries_anything_twice(graph: Graph, budget
 
 
 def test_top_nodes_are_those_of_largest_effect_and_controls_do_little() -> None:
-    graph = literal_graph(4)
+    graph = attribute(random_trace(4, features=28), (Edges(tolerance=0.0),))
     chosen = plan(graph, budget=32)
     target = chosen.target
     nodes = graph.nodes.filter(pl.col("kind") == "feature", pl.col("activation") != 0)["node"].to_list()
@@ -338,6 +338,7 @@ def test_top_nodes_are_those_of_largest_effect_and_controls_do_little() -> None:
     np.testing.assert_allclose(np.abs(effects(graph, target, nodes)), list(size.values()), atol=1e-9)
     first = next(claim for claim in chosen.claims if claim.kind == "node")
     assert size[first.members[0]] == pytest.approx(max(size.values()))
+    assert chosen.controls
     for place in chosen.controls:
         assert size[chosen.claims[place].members[0]] <= 0.01 * max(size.values()) + 1e-9
     doubled = [c for c in chosen.claims if next(iter(c.intervention.nodes.values())).scale == 2]

@@ -45,17 +45,13 @@ class Claim:
         still = {node: Affine(0.0, float(activation[graph.row(node)])) for node in held if node not in done}
         return Intervention(self.intervention.name, {**still, **done})
 
-    def held(self, graph: Graph, *, unexpanded: bool) -> list[str]:
-        """Gives the features held where they are.
-
-        Args:
-            graph: the graph.
-            unexpanded: features whose own inputs the graph does not hold, too.
-        """
-        features = graph.nodes.filter(pl.col("kind") == "feature")
-        if self.responding is not None:
-            return features.filter(~pl.col("node").is_in(self.responding))["node"].to_list()
-        return features.filter(~pl.col("expanded"))["node"].to_list() if unexpanded else []
+    def held(self, graph: Graph) -> list[str]:
+        """Gives the features held where they are, whatever else is: none where all respond."""
+        if self.responding is None:
+            return []
+        return graph.nodes.filter((pl.col("kind") == "feature") & ~pl.col("node").is_in(self.responding))[
+            "node"
+        ].to_list()
 
     def seen_by(self, graph: Graph) -> Graph:
         """Gives the graph in which only the responding features respond."""

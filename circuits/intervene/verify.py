@@ -65,7 +65,7 @@ def verify(
     - *frozen*, with patterns, norms and all but the run's features held. An edge is an intervention, so
       the graph must be right: within 1e-4 of max(1, |value|, Σ |weight| into the target), plus what the
       edges it could not keep (`rest`) explain, which is computed from the trace. Features whose own inputs
-      the graph does not hold are held too.
+      the graph does not hold are held too (as `Session` has it).
     - *free*, with nothing held: the honest figure. Here a claim holds where its sign is right and it is
       within a factor of two, or where it misses by at most 1% of the answer's size.
 
@@ -151,9 +151,7 @@ def _measured(
 ) -> tuple[float, Float[np.ndarray, "C"]]:
     """Gives the target's value with nothing done and, by claim, its change."""
     graph = session.graph
-    asked = [
-        claim.measured_with(claim.held(graph, unexpanded=hold == FROZEN), graph) for claim in chosen.claims
-    ]
+    asked = [claim.measured_with(claim.held(graph), graph) for claim in chosen.claims]
 
     def tell(_phase: str, done: int, total: int) -> None:
         if progress is not None:
