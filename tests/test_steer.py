@@ -21,7 +21,17 @@ from circuits.intervene.session import Session
 from circuits.intervene.side_effects import among_others, everywhere, from_the_end, side_effects
 from circuits.intervene.steer import Reach, Steering, steer
 from circuits.intervene.steer_graph import Ground, ground
-from circuits.intervene.steer_search import Act, Ranked, gap, intervention, larger, least, possible, various
+from circuits.intervene.steer_search import (
+    Act,
+    Missed,
+    Ranked,
+    gap,
+    intervention,
+    larger,
+    least,
+    possible,
+    various,
+)
 from circuits.prompt import Prompt
 
 TEXT = "one two three four five"
@@ -119,7 +129,7 @@ def test_single_acts_are_ranked_as_the_graph_runs(place: Ground) -> None:
 def test_the_best_pair_is_the_best_of_all_pairs_where_all_fit_the_pool(place: Ground) -> None:
     acts = [act for act in possible(place, 4.0) if act.node.startswith("2/")][:40]
     single = Ranked.of(place, [(act,) for act in acts])
-    found = larger(place, single, single, 2)
+    found = larger(place, single, single, (2, Missed()))
     every = [pair for pair in combinations(acts, 2) if pair[0].node != pair[1].node]
     best = Ranked.of(place, every)
     assert len(found.sets) == len(every)
@@ -129,13 +139,23 @@ def test_the_best_pair_is_the_best_of_all_pairs_where_all_fit_the_pool(place: Gr
 
 def test_larger_sets_grow_by_one_act_of_another_feature(place: Ground) -> None:
     single = Ranked.of(place, [(act,) for act in possible(place, 4.0)])
-    pairs = larger(place, single, single, 2)
-    triples = larger(place, single, pairs, 3)
+    pairs = larger(place, single, single, (2, Missed()))
+    triples = larger(place, single, pairs, (3, Missed()))
     assert triples.gaps[0] >= pairs.gaps[0] - 1e-5 or triples.gaps[0] > 0
     kept = [set(pair) for pair in pairs.sets[:40]]
     for one in triples.sets[:50]:
         assert len({act.node for act in one}) == 3
         assert any(pair < set(one) for pair in kept)
+
+
+def test_what_was_missed_of_the_parts_is_taken_off_the_whole() -> None:
+    a, b, c = (Act(f"1/{i}@1", Affine(0.0, 0.0)) for i in range(3))
+    ranked = Ranked(((a, b), (a, c), (b, c)), np.array([3.0, 2.0, 1.0]), np.zeros((3, 2)))
+    missed = Missed({frozenset({a}): -4.0, frozenset({b}): -1.0})
+    assert missed.expected(ranked).tolist() == [3 - 2.5, 2 - 4, 1 - 1]
+    assert missed.order(ranked) == [(a, b), (b, c), (a, c)]
+    assert Missed({frozenset({a}): -4.0}).expected(ranked).tolist() == [-1.0, -2.0, -3.0]
+    assert Missed().order(ranked) == list(ranked.sets)
 
 
 def test_an_act_at_no_strength_is_nothing_and_at_full_strength_all() -> None:

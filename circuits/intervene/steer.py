@@ -22,6 +22,7 @@ from circuits.intervene.side_effects import among_others, side_effects
 from circuits.intervene.steer_graph import Ground, ground, widened
 from circuits.intervene.steer_search import (
     Acts,
+    Missed,
     Ranked,
     gap,
     intervention,
@@ -37,7 +38,10 @@ from circuits.schema import parse_feature
 Progress = Callable[[str, int, int], None]
 
 TRIED: Final = 16
-"""Candidates of each size tried on the model, and steps of strength tried for the one that works."""
+"""Candidates of each size tried on the model."""
+
+STEPS: Final = 8
+"""Strengths tried for each set that works."""
 
 ROUNDS: Final = 1
 """Times the search is begun again when tokens come out on top that the graph did not have as targets."""
@@ -152,7 +156,8 @@ def steer(
     Acts are: a feature that is on switched off or multiplied by `Reach.strongest`; a feature that is off
     here given the activation it has where it is on in `texts` (on nowhere: what is usual in its layer).
     Features at the first position, where attention parks, are left alone. The graph predicts all single
-    acts, then pairs, then more together; of each size the best are tried on the free model, and the first
+    acts, then pairs, then more together; of each size the best are tried on the free model, by what is
+    predicted alone and by what is predicted less what the prediction missed of their parts, and the first
     size at which one works ends the search. Its acts are then weakened, all alike, as far as the model's
     output stays the wanted one.
 
@@ -175,14 +180,14 @@ def steer(
     place = ground(session, toward, over=over, texts=texts, progress=progress)
     tell = progress or (lambda *_: None)
     search = _Search(place, _session(session, place), permitted, tell)
-    acts, works = search.found()
+    acts, strength = search.found()
     for _ in range(ROUNDS):
-        if works or not search.met:
+        if strength or not search.met:
             break
         place = widened(session, place, search.met, tell)
         search = _Search(place, _session(session, place), permitted, tell, search.tried)
-        acts, works = search.found()
-    return _steering(search, session, (acts, works), (toward, over, texts))
+        acts, strength = search.found()
+    return _steering(search, session, (acts, strength), (toward, over, texts))
 
 
 @dataclass(eq=False)
@@ -198,30 +203,25 @@ class _Search:
     def __post_init__(self) -> None:
         self.nearest: tuple[float, Acts] = (-np.inf, ())
         self.met: list[int] = []
+        self.missed = Missed()
 
-    def found(self) -> tuple[Acts, bool]:
-        """Gives the acts to take, and whether they work."""
+    def found(self) -> tuple[Acts, float | None]:
+        """Gives the acts to take and the strength at which they work; None where they do not."""
         self.tell("search", 0, self.budget.features)
         single = Ranked.of(self.ground, [(act,) for act in possible(self.ground, self.budget.strongest)])
-        ranked, unlikely = single, []
+        ranked = single
         for size in range(1, self.budget.features + 1):
-            ranked = ranked if size == 1 else larger(self.ground, single, ranked, size)
+            ranked = ranked if size == 1 else larger(self.ground, single, ranked, (size, self.missed))
             self.tell("search", size, self.budget.features)
-            if not len(ranked.sets) or ranked.gaps[0] <= 0:
-                unlikely.append(ranked)
-                continue
             works = self._try(ranked)
             if works:
-                return self._weakest(works), True
-        for ranked in unlikely:  # what the graph does not expect may work all the same
-            works = self._try(ranked)
-            if works:
-                return self._weakest(works), True
-        return self.nearest[1], False
+                return self._weakest(works)
+        return self.nearest[1], None
 
     def _try(self, ranked: Ranked) -> list[Acts]:
         """Gives those of the best sets of one size that work on the model."""
-        sets = various(ranked.sets, TRIED)
+        corrected = self.missed.order(ranked)
+        sets = list(dict.fromkeys((*various(ranked.sets, TRIED // 2), *various(corrected, TRIED // 2))))
         if not sets:
             return []
         doing = [intervention(one) for one in sets]
@@ -245,28 +245,32 @@ class _Search:
                 ),
             ]
         )
+        self.tried = self.tried.unique("what", keep="last", maintain_order=True)
         known = {self.ground.question.wanted, *self.ground.question.rivals, *self.met}
         if self.ground.question.over is None:
             self.met += [top for top in dict.fromkeys(tops) if top not in known]
+        for one, got in zip(sets, measured, strict=True):
+            self.missed.by[frozenset(one)] = float(got) - float(expected[one])
         best = int(np.argmax(measured))
         self.nearest = max(self.nearest, (float(measured[best]), sets[best]), key=lambda n: n[0])
         return [one for one, ok in zip(sets, works, strict=True) if ok]
 
-    def _weakest(self, sets: Sequence[Acts]) -> Acts:
-        """Gives, of sets that work, the one that is predicted to need the least strength; else the surest."""
-        needed = least(self.ground, sets)
-        if all(strength is None for strength in needed):
-            outcome = self.session.run([intervention(one) for one in sets], FREE)
-            return sets[int(np.argmax(self.measured(outcome)))]
-        return min(zip(needed, sets, strict=True), key=lambda pair: pair[0] or np.inf)[1]
+    def _weakest(self, sets: Sequence[Acts]) -> tuple[Acts, float]:
+        """Gives, of sets that work, the one that needs the least strength on the model, and how much.
 
-    def strength(self, acts: Acts) -> float:
-        """Gives the least strength, from the predicted one on, from which on the acts work on the model."""
-        start = least(self.ground, [acts])[0] or 1 / TRIED
-        steps = np.linspace(start, 1.0, TRIED)
-        outcome = self.session.run([intervention(acts, float(s)) for s in steps], FREE)
-        fails = np.flatnonzero(~self.works(outcome))
-        return float(steps[min(int(fails[-1]) + 1, len(steps) - 1)] if len(fails) else steps[0])
+        Looked for from the strength on that the graph predicts to be enough; where it predicts none, from
+        almost nothing on.
+        """
+        found: list[tuple[float, float, Acts]] = []
+        for one, start in zip(sets, least(self.ground, sets), strict=True):
+            steps = np.linspace(start or 1 / STEPS, 1.0, STEPS)
+            gaps = self.measured(self.session.run([intervention(one, float(s)) for s in steps], FREE))
+            fails = np.flatnonzero(gaps <= 0)
+            first = int(fails[-1]) + 1 if len(fails) else 0
+            if first < STEPS:
+                found.append((float(steps[first]), -float(gaps[first]), one))
+        strength, _, acts = min(found, key=lambda one: one[:2])
+        return acts, strength
 
     def measured(self, outcome: Outcome) -> Float[np.ndarray, "B"]:
         """Gives the gaps of an outcome, over all tokens."""
@@ -297,13 +301,13 @@ def _session(session: Session, place: Ground) -> Session:
 def _steering(
     search: _Search,
     asked_session: Session,
-    chosen: tuple[Acts, bool],
+    chosen: tuple[Acts, float | None],
     asked: tuple[str, str | None, Sequence[str]],
 ) -> Steering:
     """Gives the chosen acts measured in full, side effects too."""
-    (acts, works), (toward, over, texts) = chosen, asked
+    (acts, enough), (toward, over, texts) = chosen, asked
     place, session = search.ground, search.session
-    strength = search.strength(acts) if works else 1.0
+    strength = 1.0 if enough is None else enough
     done = intervention(acts, strength)
     free, frozen = (session.run([done], hold) for hold in (FREE, FROZEN))
     columns = [place.wanted, *place.rivals]
@@ -313,7 +317,7 @@ def _steering(
         toward=toward,
         over=over,
         budget=search.budget,
-        works=works,
+        works=enough is not None,
         intervention=done,
         strength=strength,
         gap_before=search.before(free),
@@ -332,21 +336,20 @@ def _steering(
 
 def _labels(session: Session, nodes: Sequence[str]) -> dict[str, str]:
     """Gives the labels of features: as the run has them, tested ones first; else the tokens they promote."""
-    graph = session.graph
-    known = {
-        str(node).partition("@")[0]: str(label)
-        for node, label in graph.nodes.select("node", "label").drop_nulls().iter_rows()
-    }
-    known |= {
-        feature: str(entry["label"]) for feature, entry in (graph.meta.get("tested_labels") or {}).items()
-    }
+    tested = session.graph.meta.get("tested_labels") or {}
+    own = dict(session.graph.nodes.select("node", "label").drop_nulls().iter_rows())
     found = {}
     for node in nodes:
-        place = parse_feature(node)
+        place, feature = parse_feature(node), node.partition("@")[0]
         assert place is not None
-        feature = node.partition("@")[0]
-        if feature not in known:
+        if feature in tested:
+            found[node] = str(tested[feature]["label"])
+        elif node in own:
+            found[node] = str(own[node])
+        else:
             written = written_directions(session.model, session.dictionary, place[0])[place[1]]
-            known[feature] = promoted(session.model, written[None])[0]
-        found[node] = known[feature]
+            # a feature below 0 promotes what its vector suppresses
+            row = session.graph.index.get(node)
+            below = row is not None and session.graph.nodes["activation"][row] < 0
+            found[node] = promoted(session.model, (-written if below else written)[None])[0]
     return found

@@ -8,7 +8,7 @@ run together, so that what they do only jointly is seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Final
 
@@ -121,20 +121,46 @@ class Ranked:
         return cls(tuple(sets[i] for i in order), found[order], values[order])
 
 
-def larger(ground: Ground, single: Ranked, before: Ranked, size: int) -> Ranked:
+@dataclass(eq=False)
+class Missed:
+    """What predictions missed of the sets that were tried: the gap measured less the gap predicted."""
+
+    by: dict[frozenset[Act], float] = field(default_factory=dict)
+
+    def expected(self, ranked: Ranked) -> Float[np.ndarray, "S"]:
+        """Gives predicted gaps, with what was missed of each set's parts one act smaller, where tried.
+
+        The mean where several were; the worst of all where none was: nothing gains by being unknown.
+        """
+        worst = min(self.by.values(), default=0.0)
+        found = np.array(ranked.gaps)
+        for row, one in enumerate(ranked.sets):
+            parts = [frozenset(one) - {act} for act in one]
+            known = [self.by[part] for part in parts if part in self.by]
+            found[row] += np.mean(known) if known else worst
+        return found
+
+    def order(self, ranked: Ranked) -> list[Acts]:
+        """Gives sets by the gap then expected, the largest first."""
+        return [ranked.sets[i] for i in np.argsort(-self.expected(ranked), kind="stable")]
+
+
+def larger(ground: Ground, single: Ranked, before: Ranked, wanted: tuple[int, Missed]) -> Ranked:
     """Gives sets of a size, made of the best single acts: all pairs; more grow from the best sets before.
+
+    The best before are half those by predicted gap, half those by what was missed too.
 
     Args:
         ground: where to search.
         single: all single acts.
         before: the sets one smaller.
-        size: acts in a set, 2 or more.
+        wanted: acts in a set, 2 or more; and what was missed of sets that were tried.
     """
-    pool = _pool(single)
+    pool, (size, missed) = _pool(single), wanted
     if size == 2:
         return Ranked.of(ground, [one for one in combinations(pool, size) if _apart(one)])
     grown: dict[Acts, None] = {}
-    for one in before.sets[:BEAM]:
+    for one in dict.fromkeys((*before.sets[: BEAM // 2], *missed.order(before)[: BEAM // 2])):
         taken = {act.node for act in one}
         for act in pool:
             if act.node not in taken:
