@@ -293,6 +293,23 @@ def test_what_is_left_out_to_spare_cuts_is_no_more_than_allowed_and_goes_into_re
         assert close(float(made.nodes["influence"][made.row(name)]), float(before[graph.row(name)]))
 
 
+def test_a_circle_is_broken_against_the_order_if_that_is_allowed_and_else_cut() -> None:
+    # {0, 2} → {1, 3} carries much, {1, 3} → {0, 2} a tenth; and again from 4 to 7
+    chain = np.array([0, 1, 2, 4, 5, 6]), np.array([1, 2, 3, 5, 6, 7])
+    flow = np.array([1.0, 0.1, 1.0, 1.0, 0.3, 1.0])
+    groups = [np.array(rows) for rows in ([0, 2], [1, 3], [4, 6], [5, 7])]
+
+    def broken(loss: float) -> tuple[list[int], list[int]]:
+        pieces, left_out = stages(chain, 8, groups, flow, loss)
+        return [len(parts) for parts in pieces], np.flatnonzero(left_out).tolist()
+
+    assert broken(0.5) == ([1, 1, 1, 1], [1, 4])
+    assert broken(0.35)[1] == [1]  # both would be too much: the cheaper one
+    assert broken(0.35)[0][:2] == [1, 1]
+    assert sum(broken(0.35)[0][2:]) > 2
+    assert broken(0.05) == ([len(parts) for parts in stages(chain, 8, groups)[0]], [])
+
+
 @settings(max_examples=10)
 @given(grouped(gates=("relu", "jumprelu", "topk")))
 def test_it_runs_all_on_gives_what_is_recorded_and_concepts_off_their_members_off(
