@@ -32,6 +32,7 @@ from circuits.query.contrast import contrast
 from circuits.query.contrast_asked import same_features
 from circuits.query.contrast_inputs import differences
 from circuits.query.contrast_pair import Pair
+from circuits.query.contrast_swaps import _Trial, _without_idle
 from circuits.query.contrast_tables import decomposition, edge_counts
 from circuits.query.subject import Subject
 from circuits.query.totals import Totals
@@ -677,3 +678,27 @@ def test_the_picture_tells_the_two_graphs_apart() -> None:
         difference(one)
     with pytest.raises(UsageError, match="Nothing differs"):
         difference(compared(one, one).highlight)
+
+
+def test_what_was_cut_off_is_a_row_of_its_own() -> None:
+    one, whole = random_graph(1), random_graph(2)
+    source, target = whole.ends
+    kept = np.flatnonzero(np.arange(len(source)) != np.argmax(np.abs(whole.edges["weight"].to_numpy())))
+    values = [whole.edges[name].to_numpy()[kept] for name in ("weight", "strength")]
+    cut = Graph.of(whole.nodes, (source[kept], target[kept]), (values[0], values[1]), whole.meta)
+    words = compared(one, cut).tables["words"]
+    assert abs(words.row(-1, named=True)["there"]) > 1e-6
+    assert words["change"].sum() == pytest.approx(value_of(one, TARGET) - value_of(cut, TARGET))
+
+
+def test_what_a_swap_does_not_need_is_put_back() -> None:
+    closes = {"abc": 0.9, "bc": 0.85, "ac": 0.5, "ab": 0.7, "b": 0.4, "c": 0.3}
+
+    class Trial(_Trial):
+        def __init__(self) -> None:
+            """Nothing to prepare: what sets close is written down."""
+
+        def closed(self, sets: list[list[str]]) -> list[float]:
+            return [closes["".join(one)] for one in sets]
+
+    assert _without_idle(Trial(), ["a", "b", "c"], 0.8) == ["b", "c"]
