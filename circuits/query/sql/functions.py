@@ -32,10 +32,10 @@ reverse right rpad rtrim split split_part starts_with str_split string_split str
 suffix trim upper
 """
 _LISTS: Final = """
-array_contains array_length array_to_string flatten len list_any_value list_avg list_concat list_contains
-list_count list_distinct list_element list_extract list_filter list_has list_has_all list_has_any list_max
-list_min list_position list_reduce list_reverse_sort list_slice list_sort list_sum list_transform
-list_unique list_value unnest
+array_contains array_length array_reverse_sort array_to_string flatten len list_any_value list_avg
+list_concat list_contains list_count list_distinct list_element list_extract list_filter list_has
+list_has_all list_has_any list_max list_min list_position list_reduce list_reverse_sort list_slice
+list_sort list_sum list_transform list_unique list_value unnest
 """
 _OTHERS: Final = """
 case cast coalesce columns exists if ifnull nullif row struct_extract struct_pack try_cast
