@@ -117,7 +117,7 @@ def test_a_cut_of_edges_disconnects_and_none_is_cheaper(case: tuple, cost: str) 
 
 
 def test_all_that_can_be_cut_may_have_to_be() -> None:
-    """The cheapest cut costs as much as all together: rounding must not make more of it than no cut."""
+    """The cheapest cut costs as much as everything together: rounding must not make that dearer than none."""
     count = 3
     tail = np.array([0] * count + list(range(1, count + 1)))
     head = np.array([*range(1, count + 1), count + 1, count + 1, count + 1])
