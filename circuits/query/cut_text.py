@@ -51,7 +51,7 @@ def _set(problem: Problem, found: MinCut, cut: pl.DataFrame) -> str:
         what = "One edge" if count == 1 else f"{count:,} edges"
     carry = "carries" if count == 1 else "carry"
     which = f", most of it through {listed}" if count > 3 else f": {listed}"
-    effect = f"what {ends.from_words()} does to {ends.to_words()}"
+    effect = f"the effect of {ends.from_words()} on {ends.to_words()}"
     return f"{what} {carry} {percent(problem.carried(found))} of {effect}{which}."
 
 
@@ -75,9 +75,9 @@ def _direct(problem: Problem) -> str:
     if problem.direct <= 0:
         return ""
     whole = problem.ends.between.total
+    part = percent(problem.direct / whole)
     return (
-        f"Beside that, {percent(problem.direct / whole)} of what {problem.ends.from_words()} does goes"
-        f" straight to {problem.ends.to_words()}, past every node: no node carries it."
+        f"Beside that, {part} of the effect goes straight to the target, past every node: no node carries it."
     )
 
 

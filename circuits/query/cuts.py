@@ -15,6 +15,7 @@ from circuits.graph.actions import ablate
 from circuits.graph.concepts import Concept
 from circuits.graph.graph import Graph
 from circuits.graph.influence import of_kind, propagate
+from circuits.graph.specs import WORDS
 from circuits.query.answer import Answer, Prediction
 from circuits.query.between import Between
 from circuits.query.cut_text import CAPTIONS, sentences
@@ -240,7 +241,7 @@ def _words(graph: Graph) -> Concept:
     names = graph.nodes.filter(pl.col("kind").is_in(["token", "position"]))["node"].to_list()
     if not names:
         raise UsageError("This graph has no words: name the sources, such as sources='12/4051@7'.")
-    return Concept("the words", tuple(names))
+    return Concept(WORDS, tuple(names))
 
 
 def _targets(matrix: object) -> Int[np.ndarray, "e"]:
@@ -334,4 +335,4 @@ def _question(problem: Problem, cost: str) -> str:
     how = "Fewest" if cost == "count" else "Cheapest"
     what = f"{how} {problem.by}"
     ends = problem.ends
-    return f"{what} that carry what {ends.from_words()} does to {ends.to_words()}?"
+    return f"{what} that carry the effect of {ends.from_words()} on {ends.to_words()}?"

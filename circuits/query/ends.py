@@ -15,6 +15,7 @@ from circuits.graph.concepts import Concept
 from circuits.graph.graph import Graph
 from circuits.graph.influence import normalised, of_kind, propagate
 from circuits.graph.names import resolve, resolve_target
+from circuits.graph.specs import WORDS
 from circuits.query.between import Between
 from circuits.query.subject import check_opened, heaviest
 from circuits.query.text import Naming, quoted
@@ -178,6 +179,8 @@ def concept_words(naming: Naming, concept: Concept) -> str:
     """Gives a concept in words: its only node's, or its name and how many nodes it has."""
     if len(concept.nodes) == 1:
         return naming.phrase(concept.nodes[0])
+    if concept.name == WORDS:
+        return "the words of the prompt"
     return f"{quoted(concept.name)} ({len(concept.nodes)} nodes)"
 
 

@@ -33,9 +33,17 @@ MORE: Final = 1.2
 def pair_sentences(
     test: ConceptTest, needs: tuple[Need, Need], agree: tuple[str, ...], words: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Gives the finding on two concepts: every number in it stands in one of the tables."""
-    orders = (words, words[::-1])
-    said = [_one(*one, test.target) for one in zip(needs, orders, agree, strict=True)]
+    """Gives the finding on two concepts: every number in it stands in one of the tables.
+
+    Args:
+        test: their concept test.
+        needs: whether the first needs the second, and the second the first.
+        agree: how many backgrounds say the same of either.
+        words: the two and the target in words.
+    """
+    *two, target = words
+    orders = (tuple(two), tuple(two[::-1]))
+    said = [_one(*one, target) for one in zip(needs, orders, agree, strict=True)]
     gate, more = test.gate_here.upper(), signed(test.interaction_here) or "0"
     together = (
         f"Together they make {more} of it beyond what each does apart, everything else on ({gate}); over"

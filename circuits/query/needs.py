@@ -172,7 +172,7 @@ def _tested(graph: Graph, one: Concept, other: Concept, node: str) -> Answer:
     rows_told = [graph.row(name) for concept in (one, other) for name in concept.nodes] + [graph.row(node)]
     return Answer(
         question=f"Does {words[0]} need {words[1]} for {naming.phrase(node)}, and the other way round?",
-        finding=pair_sentences(test, here, tuple(s[1] for s in spread), words),
+        finding=pair_sentences(test, here, tuple(s[1] for s in spread), (*words, naming.phrase(node))),
         tables=tables,
         highlight=induced(graph, np.array(rows_told)),
         code="",
