@@ -142,7 +142,8 @@ def test_an_answer_prints_and_its_code_compiles() -> None:
     assert json.dumps(answer.to_dict(), allow_nan=False)
     compile(answer.code, "code", "exec")
     assert "circuits.needs(graph, '24/1042@13', 'token:\" John\"', target='Mary')" in answer.code
-    assert all(part in str(answer) for part in ("NEEDS", "TRUTH", "/128 backgrounds"))
+    assert all(part in str(answer) for part in ("NEEDS", "TRUTH"))
+    assert "backgrounds" in " ".join(answer.finding)
 
 
 @pytest.mark.parametrize(
