@@ -18,6 +18,7 @@ from circuits.query.answer import Answer
 from circuits.query.ask.builder import ask
 from circuits.query.ask.parse import parse
 from circuits.query.needs import need
+from circuits.query.text import signed
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,7 @@ def test_needs_are_decided_anew_by_what_was_measured(session: Session) -> None:
     span = float(np.ptp([0.0, both, no_b, no_a]))
     wanted = need(a, b, -no_a, no_b - both, span).verdict, need(b, a, -no_b, no_a - both, span).verdict
     said = next(sentence for sentence in answer.finding if sentence.startswith("On the model, then"))
+    assert f"({signed(-no_a)} with it, {signed(no_b - both)} without)" in said.partition(" and ")[0]
     as_told = wanted == tuple(answer.meta["verdicts"])
     assert ("not as the graph says" in said) != as_told
 
