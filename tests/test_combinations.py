@@ -331,7 +331,8 @@ def test_runs_without_interactions_are_told_as_before() -> None:
     graph = sample_graph()
     for target, over in (("logit:Mary", None), ("24/1042@13", None), ("Mary", "John")):
         old, new = (why(g, target, over=over) for g in (graph, sample_interactions()))
-        assert list(old.tables) == ["totals", "features", "words", "paths", "ends", "trust"]
+        pushes = ["pushes"] if over else []
+        assert list(old.tables) == ["totals", *pushes, "features", "words", "paths", "ends", "trust"]
         assert "combinations" not in old.captions
         assert [s for s in new.finding if s in old.finding] == list(old.finding)
         for name, table in old.tables.items():

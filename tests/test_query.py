@@ -224,7 +224,8 @@ def test_the_finding_gathers_features_by_tested_labels() -> None:
 def test_an_answer_prints_and_is_one_json_document() -> None:
     answer = why(sample_graph(), "logit:Mary", top=3)
     document = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
-    assert set(document) == {"question", "finding", "tables", "captions", "highlight", "code", "meta"}
+    parts = {"question", "finding", "tables", "captions", "highlight", "code", "meta", "predictions"}
+    assert set(document) == parts
     assert document["tables"]["features"][0]["reads"][0]["node"] == "21/1177@13"
     drawn = {node["node"] for node in document["highlight"]["nodes"]}
     assert {edge["source"] for edge in document["highlight"]["edges"]} <= drawn
