@@ -80,7 +80,20 @@ TOY: Final = Page(
         Step("Why this output?", "why dallas", 70),
         Step("The same in words, a slip of the pen included", "ask dallas 'wyh Austin'", 4),
         Step("Which pairs?", "ask dallas 'which pairs drive Austin and of what kind'", 40),
-        Step("Why this output here and another there?", "contrast dallas seattle"),
+        Step("Why this output here and another there?", "contrast dallas seattle", 40),
+        *(
+            Step(
+                f"Both answers in one run, {city}",
+                f"attribute 'The capital of the state containing {city} is' --model toy --dictionary toy"
+                f" --target ' Austin' --target ' Olympia' -o {city.lower()}2 --quiet",
+                6,
+            )
+            for city in ("Dallas", "Seattle")
+        ),
+        Step(
+            "The one answer over the other, here and there, and whether a swap does what is predicted",
+            "contrast dallas2 seattle2 --check --quiet",
+        ),
         Step(
             "Does one concept need the other?",
             "ask dallas 'does Dallas need \" capital\"' --check --quiet",
@@ -134,7 +147,7 @@ SMOLLM2: Final = Page(
         Step("Why this output?", "why france", 70),
         Step("Why this and not another?", 'ask france \'why " Paris" and not " London"\'', 40),
         Step("Which pairs?", "ask france 'which pairs drive \" Paris\"'", 40),
-        Step("Why this output here and another there?", "contrast france germany"),
+        Step("Why this output here and another there?", "contrast france germany --check --quiet"),
         Step(
             "Does one concept need the other?",
             "ask france 'does France need \"capital\"' --check --quiet",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,10 +13,11 @@ from test_intervene_frozen import run_of
 from tiny_saes import tiny_clt
 
 from circuits.errors import UsageError
+from circuits.graph.actions import ablate
 from circuits.graph.predict import predict
 from circuits.intervene.answers import check
 from circuits.intervene.session import Session
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.ask.builder import ask
 from circuits.query.ask.parse import parse
 from circuits.query.needs import need
@@ -94,6 +97,21 @@ def test_needs_are_decided_anew_by_what_was_measured(session: Session) -> None:
     assert f"({signed(-no_a)} with it, {signed(no_b - both)} without)" in said.partition(" and ")[0]
     as_told = wanted == tuple(answer.meta["verdicts"])
     assert ("not as the graph says" in said) != as_told
+
+
+def test_one_output_over_another_is_measured_as_the_difference(session: Session) -> None:
+    a, _ = named(session)
+    done, (one, other) = ablate([a]), session.graph.targets[:2]
+    said = [
+        Prediction(a, done, one, 0.0),
+        Prediction(a, done, other, 0.0),
+        Prediction(a, done, one, 0.0, other),
+    ]
+    table = check(replace(asked(session, "why"), predictions=tuple(said)), session).tables["measured"]
+    for column in ("before", "free", "frozen"):
+        first, second, apart = table[column]
+        assert apart == pytest.approx(first - second, abs=1e-9)
+    assert abs(table["free"][2]) > 1e-4
 
 
 @pytest.mark.parametrize("sentence", ["why", "paths", "what is unexplained", "cut the output by edges"])

@@ -373,6 +373,9 @@ def test_the_swap_that_a_planted_and_needs_is_one_and_predicted_rightly() -> Non
     assert row["swapped"] in (nodes["A"], nodes["gate"])
     assert row["predicted"] == pytest.approx(0.0, abs=1e-6)
     assert row["closed"] == pytest.approx(1.0)
+    (said,) = answer.predictions
+    assert (set(said.intervention.nodes), said.target) == ({row["swapped"]}, answer.meta["targets"][0])
+    assert said.value == pytest.approx(row["predicted"])
     assert answer.meta["swaps"]["enough"]
     assert "The graph predicts that" in " ".join(answer.finding)
 

@@ -10,12 +10,12 @@ from rich.console import Group
 from rich.text import Text
 
 from circuits.cli import options
+from circuits.cli.checked import Check, checked
 from circuits.cli.console import Output, heading, stack
 from circuits.errors import UsageError
 
 if TYPE_CHECKING:
     from circuits.graph.graph import Graph
-    from circuits.query.answer import Answer
     from circuits.query.limit import Limit
 
 
@@ -29,16 +29,8 @@ def ask(
         float | None,
         typer.Option(metavar="S", help="Search no longer than this.", rich_help_panel=options.HOW),
     ] = None,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Try on the model what the answer predicts, and tell both."),
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", rich_help_panel=options.HOW, help="Check though model or dictionary are not the run's."
-        ),
-    ] = False,
+    check: Check = False,
+    force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -67,24 +59,8 @@ def ask(
     graph = open_run(run)
     answer = Asked(graph, asked, _limit(limit_seconds), question).answer(_other)
     if check:
-        answer = _checked(answer, graph, force, output)
+        answer = checked(answer, graph, force, output)
     output.result(rendered(answer), {**answer.to_dict(), "asked": asked.text()})
-
-
-def _checked(answer: Answer, graph: Graph, force: bool, output: Output) -> Answer:
-    """Gives the answer with what it predicts measured on the model."""
-    from circuits.cli.again import loaded
-    from circuits.cli.progress import telling
-    from circuits.intervene.answers import check, check_predicts
-    from circuits.intervene.session import Session
-
-    check_predicts(answer, graph)  # before a model is loaded
-    with telling(output) as tell:
-        model, dictionary, forced = loaded(graph, tell, force=force)
-        found = check(answer, Session.of(model, dictionary, graph, forced=bool(forced)), progress=tell)
-    for sentence in forced:
-        output.note(sentence)
-    return found
 
 
 def _other(path: str) -> Graph:

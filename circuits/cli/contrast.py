@@ -9,6 +9,7 @@ import typer
 from rich.console import Group
 
 from circuits.cli import options
+from circuits.cli.checked import Check, checked
 from circuits.cli.console import Output, commands, heading, stack
 from circuits.cli.why import open_run
 from circuits.errors import UsageError
@@ -66,6 +67,8 @@ def contrast(
     align: AlignWords = "end",
     same_features: SameFeatures = False,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the longer tables.")] = 10,
+    check: Check = False,
+    force: options.Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -90,7 +93,10 @@ def contrast(
         second = contrast_asked.same_features(second, graph)
     asked: Target | None = target if over is None or target is None else (target, over)
     answer = ask(graph, second, target=asked, other_target=other_target, align=pairs, top=top)
-    Output(json, quiet).result(stack(rendered(answer), _next(answer)), answer.to_dict())
+    output = Output(json, quiet)
+    if check:
+        answer = checked(answer, graph, force, output)
+    output.result(stack(rendered(answer), _next(answer)), answer.to_dict())
 
 
 def _next(answer: Answer) -> Group | None:

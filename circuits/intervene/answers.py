@@ -13,7 +13,7 @@ from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.intervene.hold import FREE, FROZEN
 from circuits.intervene.measuring import Measuring, Progress
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.needs import both_ways
 from circuits.query.text import Naming, listing, signed
 
@@ -47,16 +47,14 @@ def check(answer: Answer, session: Measuring, *, progress: Progress | None = Non
     """
     check_predicts(answer, session.graph)
     tried, known = answer.predictions, session.graph.targets
-    columns = [known.index(one.target) for one in tried]
-    rows = np.arange(len(tried))
     done = [one.intervention for one in tried]
-    frozen, free = (session.run(done, hold, progress=progress) for hold in (FROZEN, FREE))
-    before = free.before[columns]
-    values = [outcome.values[rows, columns] for outcome in (frozen, free)]
+    outcomes = [session.run(done, hold, progress=progress) for hold in (FROZEN, FREE)]
+    values = [_watched(tried, known, outcome.values) for outcome in outcomes]
+    before = _watched(tried, known, np.tile(outcomes[1].before, (len(tried), 1)))
     table = pl.DataFrame(
         {
             "what": [one.says for one in tried],
-            "target": [one.target for one in tried],
+            "target": [one.target if one.over is None else f"{one.target} over {one.over}" for one in tried],
             "before": before,
             "predicted": np.array([one.value for one in tried]) - before,
             "frozen": values[0] - before,
@@ -72,6 +70,18 @@ def check(answer: Answer, session: Measuring, *, progress: Progress | None = Non
     )
 
 
+def _watched(
+    tried: Sequence[Prediction], known: Sequence[str], values: Float[np.ndarray, "k T"]
+) -> Float[np.ndarray, "k"]:
+    """Gives the value each prediction is about, from those of all targets under its intervention."""
+    return np.array(
+        [
+            row[known.index(one.target)] - (0.0 if one.over is None else row[known.index(one.over)])
+            for one, row in zip(tried, values, strict=True)
+        ]
+    )
+
+
 def check_predicts(answer: Answer, graph: Graph) -> None:
     """Refuses answers that predict nothing, or of nodes that are no targets of their run."""
     tried = answer.predictions
@@ -81,7 +91,8 @@ def check_predicts(answer: Answer, graph: Graph) -> None:
             " breaks, what if, whether one needs another, for a smallest set or a cut; or circuits verify."
         )
     known = graph.targets
-    lacking = next((one.target for one in tried if one.target not in known), None)
+    asked = [node for one in tried for node in (one.target, one.over) if node is not None]
+    lacking = next((node for node in asked if node not in known), None)
     if lacking is not None:
         raise UsageError(
             f"{lacking} is no target of this run, and only targets are measured ({listing(known)}): attribute"
@@ -96,7 +107,9 @@ def _sentences(answer: Answer, table: pl.DataFrame) -> tuple[str, ...]:
         f" {signed(row['frozen'])} with patterns, norms and all but the features held)"
         for row in table.head(SHOWN).iter_rows(named=True)
     ]
-    target = naming.phrase(table["target"][0])
+    first_tried = answer.predictions[0]
+    target = naming.phrase(first_tried.target)
+    target += "" if first_tried.over is None else f" over {naming.phrase(first_tried.over)}"
     first = f"Measured on the model, nothing held, {target} changes by: {'; '.join(told)}."
     flipped = table.filter(
         (pl.col("free").sign() != pl.col("predicted").sign())

@@ -27,12 +27,14 @@ class Prediction:
         intervention: the same, exactly.
         target: whose value is watched.
         value: what the graph predicts it to be.
+        over: a second node; the value is then that of `target` less that of this.
     """
 
     says: str
     intervention: Intervention
     target: str
     value: float
+    over: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class Answer:
                     "nodes": {node: list(done) for node, done in one.intervention.nodes.items()},
                     "target": one.target,
                     "value": one.value,
+                    "over": one.over,
                 }
                 for one in self.predictions
             ],

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from circuits.errors import UsageError
+from circuits.graph.actions import Intervention, setting
 from circuits.graph.graph import Graph
 from circuits.graph.influence import scores
 from circuits.query.align import Align, Alignment
-from circuits.query.answer import Answer
+from circuits.query.answer import Answer, Prediction
 from circuits.query.contrast_asked import (
     Asked,
     Target,
@@ -107,7 +108,23 @@ def contrast(
         code=_code(graph, other, (target, other_target, align, top)),
         captions=captions(pair, asked) | _MORE_CAPTIONS,
         meta=_meta(pair, asked, (target, other_target, align, top), swapped),
+        predictions=() if swapped is None else _predictions(pair, swapped),
     )
+
+
+def _predictions(pair: Pair, swapped: Swaps) -> tuple[Prediction, ...]:
+    """Gives what the first prompt's output would be with the swaps: the explanation, as an intervention."""
+    if not swapped.values:
+        return ()
+    subject = pair.one.subject
+    target = subject.node
+    if subject.over is not None:
+        target = target.removesuffix(f"-{subject.over.removeprefix('logit:')}")
+    count = len(swapped.values)
+    what = "1 feature set to what it is" if count == 1 else f"{count} features set to what they are"
+    done = Intervention.of("swap", setting(swapped.values))
+    value = float(swapped.table["predicted"][-1])
+    return (Prediction(f"{what} in the other run", done, target, value, subject.over),)
 
 
 def _tables(pair: Pair, asked: Asked, top: int) -> dict[str, pl.DataFrame]:
