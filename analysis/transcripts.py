@@ -125,9 +125,10 @@ TOY: Final = Page(
         ),
         Step(
             "Another output, by the smallest intervention",
-            "steer dallas --toward ' Olympia' --budget 3 --quiet",
+            "steer dallas --toward ' Salem' --budget 3 --quiet",
             60,
         ),
+        Step("One that no small intervention found reaches", "steer dallas --toward ' Olympia' --quiet", 30),
     ),
 )
 
