@@ -29,14 +29,6 @@ Budget = Annotated[
         metavar="K", min=1, rich_help_panel=options.HOW, help="Interventions; each is run frozen and free."
     ),
 ]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force",
-        rich_help_panel=options.HOW,
-        help="Go on with a model or dictionary that is not the run's; the verdicts are marked.",
-    ),
-]
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="MODEL", help="The model, if it lies elsewhere now."),
@@ -59,7 +51,7 @@ def verify(
     target: options.Target = None,
     model: Model = None,
     dictionary: Dictionary = None,
-    force: Force = False,
+    force: options.Force = False,
     seed: Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
