@@ -17,8 +17,8 @@ FLOORS = {
     "cards": 2,
     "query": 3,
     "planted": 4, "intervene": 4,
-    "plot": 5, "report": 5,
-    "__init__": 7, "__main__": 7, "cli": 7,
+    "plot": 5, "viewer": 5, "report": 5, "interop": 5, "notebook": 5,
+    "__init__": 7, "__main__": 7, "cli": 7, "server": 7,
 }  # fmt: skip
 # within floor 2 the torch rooms stand on each other in this order; the engine stands apart
 WITHIN = {
@@ -32,7 +32,8 @@ NEIGHBOURS = {
     ("trace", "prompt"), ("trace_check", "trace"), ("trace_check", "prompt"),
     ("trace_io", "trace"), ("trace_io", "trace_check"), ("trace_io", "prompt"),
     ("graph", "trace"), ("graph", "trace_io"), ("graph", "prompt"),
-    ("report", "plot"), ("cli", "__init__"), ("__main__", "cli"),
+    ("report", "plot"), ("report", "viewer"), ("notebook", "plot"), ("notebook", "viewer"),
+    ("server", "cli"), ("cli", "server"), ("cli", "__init__"), ("__main__", "cli"),
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

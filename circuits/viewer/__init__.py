@@ -1,0 +1,6 @@
+"""The interactive graph: one document, one script, three shells (page, notebook, server)."""
+
+from circuits.viewer.bundle import script, style, third_party
+from circuits.viewer.document import Shown, document, embedded
+
+__all__ = ["Shown", "document", "embedded", "script", "style", "third_party"]
