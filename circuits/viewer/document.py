@@ -37,7 +37,7 @@ def document(
     answer: Answer | None = None,
     against: Graph | None = None,
     cards: Cards | None = None,
-    shown: Shown = Shown(),  # noqa: B008  # frozen
+    shown: Shown = Shown(),  # frozen
     name: str | None = None,
 ) -> dict[str, Any]:
     """Gives the viewer's document of a graph, or of two.
