@@ -81,7 +81,7 @@ def accessibility(page: Page) -> list[str]:
 
     found = Axe().run(page).response["violations"]
     return [
-        f"{one['impact']} {one['id']}: {one['help']} ({', '.join(str(n['target']) for n in one['nodes'][:3])})"
+        f"{one['impact']} {one['id']}: {one['help']} ({[n['target'] for n in one['nodes'][:3]]})"
         for one in found
         if one["impact"] in ("serious", "critical")
     ]

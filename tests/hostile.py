@@ -1,4 +1,4 @@
-"""Texts that would do harm, or break a page, a terminal or a figure, if they were taken for more than text."""
+"""Texts that would do harm, or break a page, a terminal or a figure, if taken for more than text."""
 
 HOSTILE = (
     '<img src=x onerror="window.hacked=1">',
