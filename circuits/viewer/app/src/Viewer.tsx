@@ -1,22 +1,70 @@
-/** The viewer: toolbar above, a view in the middle, the panel of what is selected at its side. */
-import { useMemo } from "preact/hooks";
+/** The viewer: toolbar above, a view in the middle, panels at its side, a line below that tells what happened. */
+import { useSignalEffect } from "@preact/signals";
+import { useEffect, useId, useMemo, useRef } from "preact/hooks";
 import type { ViewerDocument } from "./document";
 import type { Host } from "./host";
 import { Model } from "./model";
+import { createShell, openPanel, type Shell, watchTheme } from "./panels/shell";
+import { Side } from "./panels/Side";
+import { Status } from "./panels/Status";
+import { Toolbar } from "./panels/Toolbar";
 import { createStore } from "./store";
+import "./style/frame.css";
 import { VIEWS } from "./views";
 
+/** Below this width panels cover part of the view: they begin folded. */
+const NARROW = 700;
+
 export function Viewer({ document, host }: { document: ViewerDocument; host: Host }) {
-  const store = useMemo(() => createStore(new Model(document), host), [document, host]);
+  const shell = useMemo(() => createShell(createStore(new Model(document), host)), [document, host]);
+  const root = useRef<HTMLDivElement>(null);
+  const id = useId();
+  useEffect(() => {
+    shell.root = root.current;
+    if ((root.current?.clientWidth ?? NARROW) < NARROW) shell.open.value = false;
+    return watchTheme(shell.outside);
+  }, [shell]);
+  useSignalEffect(() => {
+    if (shell.store.selected.value !== null) openPanel(shell, "card");
+  });
+  const full = shell.full.value ? " cv-full" : "";
+  return (
+    <section
+      ref={root}
+      class={`circuits-viewer cv-in-${host.kind}${full}`}
+      data-theme={shell.theme.value ?? undefined}
+      data-lm-suppress-shortcuts="true"
+      tabIndex={-1}
+      aria-label={`Interactive graph: ${document.title}`}
+    >
+      <Toolbar shell={shell} id={id} />
+      <div class="cv-main">
+        <ViewArea shell={shell} id={id} />
+        <Side shell={shell} id={id} />
+      </div>
+      <Status shell={shell} />
+    </section>
+  );
+}
+
+/** The view of the chosen tab, as its picture or its table. */
+function ViewArea({ shell, id }: { shell: Shell; id: string }) {
+  const { store } = shell;
   const view = VIEWS.find((one) => one.id === store.view.value) ?? VIEWS[0];
   const Shown = store.shape.value === "table" ? view.Table : view.Picture;
   const nothing = view.empty(store.model);
   return (
-    <div class="circuits-viewer">
-      <div class="cv-view">{nothing ? <p class="cv-empty">{nothing}</p> : <Shown store={store} />}</div>
-      <p class="cv-told" role="status">
-        {store.told}
-      </p>
+    <div
+      class={`cv-view cv-as-${store.shape.value}`}
+      role="tabpanel"
+      id={`${id}-view`}
+      aria-labelledby={`${id}-tab-${view.id}`}
+      tabIndex={0}
+      onFocusIn={(event) => {
+        if (event.target !== event.currentTarget) shell.left = event.target as HTMLElement;
+      }}
+    >
+      {nothing ? <p class="cv-empty">{nothing}</p> : <Shown key={view.id} store={store} />}
     </div>
   );
 }

@@ -2,7 +2,7 @@
  * One bundle, three shells. A report holds its document in the page and starts by itself; the served app
  * starts from its address; a notebook calls the default export as an anywidget.
  */
-import "./style/viewer.css";
+import "./style/theme.css";
 import { startReport } from "./shells/report";
 import { renderWidget } from "./shells/widget";
 
