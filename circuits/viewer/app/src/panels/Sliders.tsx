@@ -48,7 +48,7 @@ const DECADES = 4;
 /** Where on the edge slider, 0 … 100, a share stands: more to the right shows more, even steps are even factors. */
 export function placeOf(share: number): number {
   if (share <= 10 ** -DECADES) return 100;
-  return Math.round((-100 * Math.log10(Math.min(1, share))) / DECADES);
+  return share >= 1 ? 0 : Math.round((-100 * Math.log10(share)) / DECADES);
 }
 
 /** The share at a place of the edge slider; all edges at its end. */
