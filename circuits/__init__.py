@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from circuits.intervene.verify import Checks, verify
     from circuits.models.load import load_model
     from circuits.planted.plant import plant
+    from circuits.plot.agreement import agreement
     from circuits.plot.matrix import interaction_matrix
     from circuits.plot.network import network
     from circuits.plot.orders import interaction_orders
@@ -133,6 +134,7 @@ __all__ = [
     "Verification",
     "__version__",
     "ablate",
+    "agreement",
     "ask",
     "attribute",
     "breaks",
@@ -226,6 +228,7 @@ _HOMES: Final = {
     "Trace": "trace.Trace",
     "Verification": "intervene.summary.Verification",
     "ablate": "graph.actions.ablate",
+    "agreement": "plot.agreement.agreement",
     "ask": "query.ask.builder.ask",
     "attribute": "engine.attribute.attribute",
     "breaks": "query.breaks.breaks",

@@ -1,5 +1,6 @@
-"""Pictures: one figure a file, matplotlib figures without global state, written by `save`."""
+"""Pictures: one figure a file; each gives its axes, or draws into yours; written by `save`."""
 
+from circuits.plot.agreement import agreement
 from circuits.plot.difference import difference
 from circuits.plot.matrix import interaction_matrix
 from circuits.plot.network import network
@@ -8,4 +9,13 @@ from circuits.plot.save import save
 from circuits.plot.upset import upset
 from circuits.plot.waterfall import waterfall
 
-__all__ = ["difference", "interaction_matrix", "interaction_orders", "network", "save", "upset", "waterfall"]
+__all__ = [
+    "agreement",
+    "difference",
+    "interaction_matrix",
+    "interaction_orders",
+    "network",
+    "save",
+    "upset",
+    "waterfall",
+]

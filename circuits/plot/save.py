@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Literal
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circuits.errors import UsageError
 from circuits.files import atomic
+from circuits.plot.board import whole
 
 FORMATS = ("svg", "png", "pdf")
 _UNDATED = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}
 _SETTINGS = {"svg.hashsalt": "circuits", "pdf.fonttype": 42}
 
 
-def save(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def save(drawn: Axes | Figure, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Writes a figure; `path`'s suffix says whether as SVG, PNG or PDF.
 
     Args:
-        figure: any figure of this package.
+        drawn: what a function of this package gives (axes: their whole figure is written), or a figure.
         path: where to.
         overwrite: replace what stands there.
 
@@ -37,26 +39,26 @@ def save(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool = Fals
     if kind not in FORMATS:
         raise UsageError(f"Cannot tell a picture format from {path.name!r}: end it in .svg, .png or .pdf.")
     with atomic(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(render(figure, kind))
+        temporary.write_bytes(render(drawn, kind))
     return path
 
 
-def render(figure: Figure, kind: str, *, type_as: Literal["path", "none"] = "path") -> bytes:
+def render(drawn: Axes | Figure, kind: str, *, type_as: Literal["path", "none"] = "path") -> bytes:
     """Gives a figure as the bytes of an svg, png or pdf file, the same each time.
 
     Args:
-        figure: the figure.
+        drawn: the figure, or axes of it.
         kind: svg, png or pdf.
         type_as: in SVG, type as outlines ("path", the same everywhere) or as text ("none").
     """
     held = io.BytesIO()
     with mpl.rc_context(_SETTINGS | {"svg.fonttype": type_as}):
-        figure.savefig(held, format=kind, metadata=_UNDATED[kind])
+        whole(drawn).savefig(held, format=kind, metadata=_UNDATED[kind])
     return held.getvalue()
 
 
-def inline_svg(figure: Figure) -> str:
+def inline_svg(drawn: Axes | Figure, *, type_as: Literal["path", "none"] = "none") -> str:
     """Gives a figure as an `<svg>` element to stand inside a page: type as text, no prologue, no metadata."""
-    text = render(figure, "svg", type_as="none").decode()
+    text = render(drawn, "svg", type_as=type_as).decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     return text.strip()

@@ -1,0 +1,114 @@
+"""What a figure is drawn on: axes of its own, or axes that were given, in inches or in its own units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from circuits.plot import style
+
+HALO: Final = 2.0
+"""Points of paper around a label that has a halo."""
+
+
+class Board(Axes):
+    """The axes of a figure of its own: a notebook shows them as the picture, once."""
+
+    def _repr_svg_(self) -> str:
+        from circuits.plot.save import inline_svg
+
+        return inline_svg(whole(self), type_as="path")
+
+
+def whole(drawn: Axes | Figure) -> Figure:
+    """Gives the figure that axes belong to, whatever figures are in between."""
+    if isinstance(drawn, Figure):
+        return drawn
+    found = drawn.get_figure(root=True)
+    assert found is not None  # axes are made by a figure
+    return found
+
+
+def room(ax: Axes) -> tuple[float, float]:
+    """Gives the width and height of axes in inches, once the figure's own layout has settled."""
+    figure = whole(ax)
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+    box = ax.get_window_extent()
+    return box.width / figure.dpi, box.height / figure.dpi
+
+
+@contextmanager
+def board(width: float, height: float, ax: Axes | None = None) -> Iterator[Axes]:
+    """Gives axes whose units are inches, and afterwards brings what was drawn to their size.
+
+    Args:
+        width: of the picture at its natural size, where type has 7 points.
+        height: the same.
+        ax: where to draw, as large as fits; a figure of that size unless given.
+    """
+    if ax is None:
+        yield _inches(style.figure(width, height).add_axes((0, 0, 1, 1), axes_class=Board), width, height)
+        return
+    wide, high = room(ax)
+    before = {id(artist) for artist in ax.get_children()}
+    yield _inches(ax, width, height)
+    scale = min(wide / width, high / height)
+    for artist in ax.get_children():
+        if id(artist) not in before:
+            _scale(artist, scale)
+
+
+def plane(width: float, height: float, rect: tuple[float, float, float, float], ax: Axes | None) -> Axes:
+    """Gives axes with scales of their own, dressed as all figures are.
+
+    Args:
+        width: of a new figure, in inches.
+        height: the same.
+        rect: left, bottom, width and height of its axes, in inches.
+        ax: where to draw instead.
+    """
+    if ax is None:
+        left, bottom, wide, high = rect
+        place = (left / width, bottom / height, wide / width, high / height)
+        ax = style.figure(width, height).add_axes(place, axes_class=Board)
+    ax.set_facecolor(style.PAPER)
+    ax.spines[["top", "right"]].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set(color=style.WORD, linewidth=0.6)
+    ax.tick_params(
+        labelsize=style.SMALL, labelcolor=style.MUTED, color=style.WORD, width=0.6, length=2.5,
+        labelfontfamily=style.FAMILY,
+    )  # fmt: skip
+    return ax
+
+
+def _inches(ax: Axes, width: float, height: float) -> Axes:
+    ax.set_axis_off()
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.set_aspect("equal", adjustable="box", anchor="C")
+    return ax
+
+
+def scaled(axes: Axes, scale: float) -> None:
+    """Brings all that was drawn for the natural size, type and lines, to the size of the axes."""
+    for artist in axes.get_children():
+        _scale(artist, scale)
+
+
+def _scale(artist: object, scale: float) -> None:
+    from matplotlib.text import Text
+
+    if isinstance(artist, Text):
+        artist.set_fontsize(float(artist.get_fontsize()) * scale)
+        if artist.get_path_effects():
+            artist.set_path_effects([withStroke(linewidth=HALO * scale, foreground=style.PAPER)])
+    elif isinstance(artist, Patch | Line2D):
+        artist.set_linewidth(float(artist.get_linewidth()) * scale)
