@@ -161,9 +161,9 @@ def test_the_legend_says_what_circles_are_and_ends_within_the_picture(grouped: i
     pairs = [features[2 * i : 2 * i + 2] for i in range(grouped)]
     if grouped:
         graph = concept_graph(graph, [Concept(f"c{i}", tuple(pair)) for i, pair in enumerate(pairs)])
-    figure = network(graph, nodes=10)
-    texts = {text.get_text(): text for text in figure.axes[0].texts}
+    axes = network(graph, nodes=10)
+    texts = {text.get_text(): text for text in axes.texts}
     assert {0: "feature", 1: "feature or concept", 3: "concept"}[grouped] in texts
     last = next(text for said, text in texts.items() if said.startswith("area:"))
-    end = last.get_window_extent(figure.canvas.get_renderer()).x1  # type: ignore[attr-defined]
-    assert end <= figure.get_size_inches()[0] * figure.dpi
+    end = last.get_window_extent(axes.figure.canvas.get_renderer()).x1  # type: ignore[attr-defined]
+    assert end <= axes.figure.get_size_inches()[0] * axes.figure.dpi

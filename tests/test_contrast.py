@@ -664,17 +664,17 @@ def test_the_picture_tells_the_two_graphs_apart() -> None:
         for seed, words in zip((1, 2), tokens, strict=True)
     )
     highlight = compared(one, two, top=30).highlight
-    figure = difference(highlight)
+    axes = difference(highlight)
     how = highlight.meta["contrast"]["how"]
     drawn = {
         str(patch.get_gid()).removeprefix("node:"): to_hex(patch.get_facecolor())
-        for patch in figure.axes[0].patches
+        for patch in axes.patches
         if str(patch.get_gid()).startswith("node:") and "/" in str(patch.get_gid())
     }
     assert len(drawn) > 3
     assert drawn == {node: COLORS[how[node]] for node in drawn}
     assert len(set(drawn.values())) > 1
-    texts = [text.get_text() for text in figure.axes[0].texts]
+    texts = [text.get_text() for text in axes.texts]
     assert "b\n(other)" in texts
     assert "more here" in texts
     with pytest.raises(UsageError, match="is no contrast"):

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.text import Text
 from sample_graph import TOKENS, sample_graph
 from strategies import graphs, random_graph
@@ -25,24 +25,23 @@ from circuits.plot.style import DASHED, NEGATIVE, POSITIVE, drawable, fitted, te
 from circuits.query.why import why
 
 
-def named(figure: Figure, kind: str) -> dict[str, object]:
-    (axes,) = figure.axes
+def named(axes: Axes, kind: str) -> dict[str, object]:
     artists = (*axes.patches, *axes.texts, *axes.lines)
     prefix = f"{kind}:"
     return {str(a.get_gid()).removeprefix(prefix): a for a in artists if str(a.get_gid()).startswith(prefix)}
 
 
-def extents(figure: Figure, texts: list[Text]) -> list[tuple[float, float, float, float]]:
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+def extents(axes: Axes, texts: list[Text]) -> list[tuple[float, float, float, float]]:
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     return [tuple(text.get_window_extent(renderer).extents) for text in texts]
 
 
 @pytest.fixture(scope="module")
-def picture() -> Figure:
+def picture() -> Axes:
     return network(sample_graph())
 
 
-def test_every_chosen_node_is_drawn_once(picture: Figure) -> None:
+def test_every_chosen_node_is_drawn_once(picture: Axes) -> None:
     graph = sample_graph()
     drawn = named(picture, "node")
     influence = dict(zip(graph.nodes["node"], why_influence(graph), strict=True))
@@ -67,7 +66,7 @@ def why_influence(graph: Graph) -> np.ndarray:
     return reached
 
 
-def test_larger_influence_is_drawn_larger(picture: Figure) -> None:
+def test_larger_influence_is_drawn_larger(picture: Axes) -> None:
     influence = dict(zip(sample_graph().nodes["node"], why_influence(sample_graph()), strict=True))
     circles = {n: a.get_radius() for n, a in named(picture, "node").items() if "/" in n}  # type: ignore[attr-defined]
     ordered = sorted(circles, key=lambda node: influence[node])
@@ -76,7 +75,7 @@ def test_larger_influence_is_drawn_larger(picture: Figure) -> None:
     assert radii[-1] > 1.5 * radii[0]
 
 
-def test_signs_show_by_colour_and_by_line_style(picture: Figure) -> None:
+def test_signs_show_by_colour_and_by_line_style(picture: Axes) -> None:
     graph = sample_graph()
     edges = named(picture, "edge")
     signs = set()
@@ -90,7 +89,7 @@ def test_signs_show_by_colour_and_by_line_style(picture: Figure) -> None:
     assert signs == {True, False}
 
 
-def test_edges_are_as_wide_as_their_share_of_the_receiver(picture: Figure) -> None:
+def test_edges_are_as_wide_as_their_share_of_the_receiver(picture: Axes) -> None:
     graph = sample_graph()
     width = {name: line.get_linewidth() for name, line in named(picture, "edge").items()}  # type: ignore[attr-defined]
     kinds = graph.nodes["kind"].cast(pl.String).to_list()
@@ -104,28 +103,27 @@ def test_edges_are_as_wide_as_their_share_of_the_receiver(picture: Figure) -> No
 
 def test_no_node_is_drawn_alone_however_weak_its_edges() -> None:
     graph = random_graph(5, tokens=4, layers=3, features=6, density=1.0)  # more edges than are drawn
-    figure = network(graph, nodes=60)
-    edges = named(figure, "edge")
+    axes = network(graph, nodes=60)
+    edges = named(axes, "edge")
     assert len(edges) < len(graph.edges) / 2
     sources = {name.split("→")[0] for name in edges}
-    assert sources >= {n for n in named(figure, "node") if not n.startswith("logit:")}
+    assert sources >= {n for n in named(axes, "node") if not n.startswith("logit:")}
 
 
 @pytest.mark.parametrize("size", [None, (7.0, 6.0), (20.0, 9.0)])
 def test_no_two_texts_overlap_and_all_are_inside(size: tuple[float, float] | None) -> None:
-    figure = network(sample_graph(), figsize=size, title='Why " Mary"?')
-    (axes,) = figure.axes
-    boxes = extents(figure, list(axes.texts))
-    width, height = figure.get_size_inches() * figure.dpi
-    assert len(named(figure, "label")) == sum("/" in node for node in named(figure, "node"))
+    axes = network(sample_graph(), figsize=size, title='Why " Mary"?')
+    boxes = extents(axes, list(axes.texts))
+    width, height = axes.figure.get_size_inches() * axes.figure.dpi
+    assert len(named(axes, "label")) == sum("/" in node for node in named(axes, "node"))
     assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if overlap(a, b)]
     assert all(b[0] >= 0 and b[1] >= 0 and b[2] <= width and b[3] <= height for b in boxes)
     if size is not None:
-        assert tuple(figure.get_size_inches()) == size
+        assert tuple(axes.figure.get_size_inches()) == size
 
 
-def test_labels_cover_no_node(picture: Figure) -> None:
-    renderer = picture.canvas.get_renderer()  # type: ignore[attr-defined]
+def test_labels_cover_no_node(picture: Axes) -> None:
+    renderer = picture.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     shapes = {n: tuple(a.get_window_extent(renderer).extents) for n, a in named(picture, "node").items()}  # type: ignore[attr-defined]
     labels = named(picture, "label")
     for name, box in zip(labels, extents(picture, list(labels.values())), strict=True):  # type: ignore[arg-type]
@@ -133,7 +131,7 @@ def test_labels_cover_no_node(picture: Figure) -> None:
         assert not [n for n, shape in shapes.items() if overlap(inner, shape)], name
 
 
-def test_targets_stand_on_top_tokens_below_layers_in_between(picture: Figure) -> None:
+def test_targets_stand_on_top_tokens_below_layers_in_between(picture: Axes) -> None:
     at = {n: np.mean(a.get_window_extent().intervaly) for n, a in named(picture, "node").items()}  # type: ignore[attr-defined]
     level = {
         n: -1
@@ -148,7 +146,7 @@ def test_targets_stand_on_top_tokens_below_layers_in_between(picture: Figure) ->
             assert at[one] < at[other] + 1e-6
 
 
-def test_tokens_stand_under_their_positions(picture: Figure) -> None:
+def test_tokens_stand_under_their_positions(picture: Axes) -> None:
     words = named(picture, "word")
     assert [w.get_text() for w in words.values()] == [t.strip() for t in TOKENS]  # type: ignore[attr-defined]
     place = {pos: w.get_position()[0] for pos, w in words.items()}  # type: ignore[attr-defined]
@@ -164,7 +162,7 @@ def test_long_prompts_keep_positions_that_hold_nodes() -> None:
     tokens = [f"w{i}" for i in range(90)]
     moved = Graph(far, graph.edges, graph.hyperedges, {"prompt": {"tokens": tokens}})
     shown = [w.get_text() for w in named(network(moved, nodes=12), "word").values()]  # type: ignore[attr-defined]
-    assert "…" in [t.get_text() for t in network(moved, nodes=12).axes[0].texts]
+    assert "…" in [t.get_text() for t in network(moved, nodes=12).texts]
     held = {int(t[1:]) for t in shown if t != "…"}
     assert 80 in held
     assert 13 not in held
@@ -183,10 +181,10 @@ def test_layers_without_nodes_take_no_room() -> None:
 @settings(max_examples=20, deadline=None)
 @given(graphs(), st.integers(1, 12))
 def test_any_graph_can_be_drawn(graph: Graph, nodes: int) -> None:
-    figure = network(graph, nodes=nodes)
-    boxes = extents(figure, list(figure.axes[0].texts))
+    axes = network(graph, nodes=nodes)
+    boxes = extents(axes, list(axes.texts))
     assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if overlap(a, b)]
-    assert set(graph.targets) <= set(named(figure, "node"))
+    assert set(graph.targets) <= set(named(axes, "node"))
 
 
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
@@ -199,16 +197,16 @@ def test_the_same_picture_has_the_same_bytes(kind: str) -> None:
 
 
 def test_saving_picks_the_format_and_keeps_what_exists(tmp_path: Path) -> None:
-    figure = network(sample_graph(), nodes=8)
+    axes = network(sample_graph(), nodes=8)
     for name, magic in (("a.svg", b"<?xml"), ("a.png", b"\x89PNG"), ("a.PDF", b"%PDF")):
-        assert save(figure, tmp_path / name).read_bytes().startswith(magic)
+        assert save(axes, tmp_path / name).read_bytes().startswith(magic)
     (tmp_path / "a.svg").write_text("mine")
     with pytest.raises(OutputExists):
-        save(figure, tmp_path / "a.svg")
+        save(axes, tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text() == "mine"
-    assert save(figure, tmp_path / "a.svg", overwrite=True).read_bytes().startswith(b"<?xml")
+    assert save(axes, tmp_path / "a.svg", overwrite=True).read_bytes().startswith(b"<?xml")
     with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
-        save(figure, tmp_path / "a.jpeg")
+        save(axes, tmp_path / "a.jpeg")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.PDF", "a.png", "a.svg"]
 
 
@@ -226,10 +224,10 @@ def test_pictures_of_nothing_are_refused() -> None:
 
 def test_awkward_tokens_are_drawn_as_text() -> None:
     graph = sample_graph().with_meta(prompt={"tokens": ["$a$", "\n", "<b>", "猫", *TOKENS[4:]]})
-    figure = network(graph, title="cost: $5 & $6")
-    shown = [t.get_text() for t in figure.axes[0].texts]
+    axes = network(graph, title="cost: $5 & $6")
+    shown = [t.get_text() for t in axes.texts]
     assert {"$a$", "⏎", "<b>", "▯", "cost: $5 & $6"} <= set(shown)
-    assert ">$a$</text>" in inline_svg(figure)  # no mathematics was made of it
+    assert ">$a$</text>" in inline_svg(axes)  # no mathematics was made of it
 
 
 def test_waterfall_bars_begin_where_the_last_ended() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from sample_graph import sample_graph
@@ -24,7 +26,7 @@ from circuits.engine import enumeration
 from circuits.engine.games.game import Game
 from circuits.errors import NotFound, UsageError
 from circuits.graph.graph import Graph
-from circuits.plot import interaction_matrix, interaction_orders, network, upset
+from circuits.plot import interaction_matrix, interaction_orders, network, upset, waterfall
 from circuits.plot.labels import overlap
 from circuits.plot.matrix import WORDS, pair_sums
 from circuits.plot.save import render
@@ -36,8 +38,7 @@ from circuits.query.why import why
 ART = Any
 
 
-def named(figure: Figure, kind: str) -> dict[str, ART]:
-    (axes,) = figure.axes
+def named(axes: Axes, kind: str) -> dict[str, ART]:
     prefix = f"{kind}:"
     artists = (*axes.patches, *axes.texts, *axes.lines)
     found = [
@@ -47,26 +48,26 @@ def named(figure: Figure, kind: str) -> dict[str, ART]:
     return dict(found)
 
 
-def box(figure: Figure, artist: ART) -> tuple[float, float, float, float]:
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+def box(axes: Axes, artist: ART) -> tuple[float, float, float, float]:
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     return tuple(artist.get_window_extent(renderer).extents)
 
 
-def no_texts_overlap(figure: Figure) -> None:
-    boxes = [box(figure, text) for text in figure.axes[0].texts]
-    texts = [text.get_text() for text in figure.axes[0].texts]
+def no_texts_overlap(axes: Axes) -> None:
+    boxes = [box(axes, text) for text in axes.texts]
+    texts = [text.get_text() for text in axes.texts]
     pairs = itertools.combinations(zip(texts, boxes, strict=True), 2)
     assert not [(a[0], b[0]) for a, b in pairs if overlap(a[1], b[1])]
 
 
-def all_texts_inside(figure: Figure) -> None:
-    boxes = [box(figure, text) for text in figure.axes[0].texts]
-    width, height = figure.get_size_inches() * figure.dpi
+def all_texts_inside(axes: Axes) -> None:
+    boxes = [box(axes, text) for text in axes.texts]
+    width, height = axes.figure.get_size_inches() * axes.figure.dpi
     assert all(b[0] >= -1 and b[1] >= -1 and b[2] <= width + 1 and b[3] <= height + 1 for b in boxes)
 
 
 @pytest.fixture(scope="module")
-def picture() -> Figure:
+def picture() -> Axes:
     return network(sample_interactions())
 
 
@@ -74,7 +75,7 @@ def rows_by_id(graph: Graph) -> dict[str, dict[str, Any]]:
     return {row["hyperedge"]: row for row in graph.hyperedges.to_dicts()}
 
 
-def test_a_diamond_is_joined_to_its_members_and_to_what_it_acts_on(picture: Figure) -> None:
+def test_a_diamond_is_joined_to_its_members_and_to_what_it_acts_on(picture: Axes) -> None:
     known, diamonds, joins = (
         rows_by_id(sample_interactions()),
         named(picture, "hyperedge"),
@@ -88,7 +89,7 @@ def test_a_diamond_is_joined_to_its_members_and_to_what_it_acts_on(picture: Figu
         ends[diamond].add(node)
         (x0, x1), (y0, y1) = line.get_data()
         assert (x1, y1) == pytest.approx(diamonds[diamond].xy)
-        inches = picture.axes[0].transData.inverted()
+        inches = picture.transData.inverted()
         left, low, right, high = nodes[node].get_window_extent().transformed(inches).extents
         assert left - 0.06 <= x0 <= right + 0.06
         assert low - 0.06 <= y0 <= high + 0.06
@@ -96,7 +97,7 @@ def test_a_diamond_is_joined_to_its_members_and_to_what_it_acts_on(picture: Figu
         assert joined == {*known[name]["members"], known[name]["target"]}
 
 
-def test_diamonds_are_the_strongest_that_are_sure(picture: Figure) -> None:
+def test_diamonds_are_the_strongest_that_are_sure(picture: Axes) -> None:
     table = why(sample_interactions(), top=40).tables["combinations"]
     told = table.filter((pl.col("share") >= 0.005) & (pl.col("low") * pl.col("high") > 0))
     table = told.filter(pl.col("kind") != "additive")
@@ -112,7 +113,7 @@ def test_diamonds_are_the_strongest_that_are_sure(picture: Figure) -> None:
     assert drawn == [0, 0, 0, 1]
 
 
-def test_signs_of_interactions_show_by_colour_fill_and_line(picture: Figure) -> None:
+def test_signs_of_interactions_show_by_colour_fill_and_line(picture: Axes) -> None:
     known = rows_by_id(sample_interactions())
     joins, signs = named(picture, "join"), named(picture, "sign")
     seen = set()
@@ -130,7 +131,7 @@ def test_signs_of_interactions_show_by_colour_fill_and_line(picture: Figure) -> 
     assert seen == {True, False}
 
 
-def test_diamonds_cover_nothing_and_labels_keep_clear(picture: Figure) -> None:
+def test_diamonds_cover_nothing_and_labels_keep_clear(picture: Axes) -> None:
     no_texts_overlap(picture)
     all_texts_inside(picture)
     diamonds = [box(picture, d) for d in named(picture, "hyperedge").values()]
@@ -143,10 +144,10 @@ def test_diamonds_cover_nothing_and_labels_keep_clear(picture: Figure) -> None:
 def test_members_are_brought_in_without_drawing_more_nodes() -> None:
     graph = sample_interactions()
     for nodes in (4, 10, 20):
-        figure = network(graph, nodes=nodes)
-        drawn = set(named(figure, "node"))
+        axes = network(graph, nodes=nodes)
+        drawn = set(named(axes, "node"))
         assert len(drawn) == nodes + len(graph.targets)
-        joined = {name.split("→")[1] for name in named(figure, "join")}
+        joined = {name.split("→")[1] for name in named(axes, "join")}
         assert joined <= drawn
     plain = set(named(network(sample_graph(), nodes=10), "node"))
     far = with_rows(GAME | PAIR | {"members": ["23/14@13", "tok@4"], "low": 1.0, "gate": "and"})
@@ -155,21 +156,21 @@ def test_members_are_brought_in_without_drawing_more_nodes() -> None:
 
 
 def test_a_picture_without_interactions_has_no_sign_of_them() -> None:
-    figure = network(sample_graph(), nodes=8)
-    assert not named(figure, "hyperedge")
-    assert not [t for t in figure.axes[0].texts if "together" in t.get_text()]
-    assert [t for t in network(sample_interactions(), nodes=20).axes[0].texts if "together" in t.get_text()]
+    axes = network(sample_graph(), nodes=8)
+    assert not named(axes, "hyperedge")
+    assert not [t for t in axes.texts if "together" in t.get_text()]
+    assert [t for t in network(sample_interactions(), nodes=20).texts if "together" in t.get_text()]
 
 
 def test_concepts_are_joined_through_their_nodes() -> None:
     held = ["21/1177@13", "18/1401@13"]
     graph = sample_graph().with_nodes(concept=pl.when(pl.col("node").is_in(held)).then(pl.lit("say it")))
     made = with_rows(GAME | {"members": ["say it", "24/1042@13"], "weight": 1.0, "gate": "or"}, graph=graph)
-    figure = network(made)
-    assert {name.split("→")[1] for name in named(figure, "join")} == {*held, "24/1042@13", MARY}
-    (label,) = named(figure, "concepts").values()
+    axes = network(made)
+    assert {name.split("→")[1] for name in named(axes, "join")} == {*held, "24/1042@13", MARY}
+    (label,) = named(axes, "concepts").values()
     assert label.get_text() == "say it"
-    no_texts_overlap(figure)
+    no_texts_overlap(axes)
 
 
 @settings(max_examples=8, deadline=None)
@@ -214,11 +215,11 @@ def test_shares_in_the_matrix_are_those_of_the_pairs() -> None:
 
 def test_cells_stand_above_the_diagonal_if_up_and_darker_if_more() -> None:
     graph = sample_interactions()
-    figure = interaction_matrix(graph)
+    axes = interaction_matrix(graph)
     sums = pair_sums(graph)
-    no_texts_overlap(figure)
-    all_texts_inside(figure)
-    cells = named(figure, "cell")
+    no_texts_overlap(axes)
+    all_texts_inside(axes)
+    cells = named(axes, "cell")
     filled = sum(int((np.triu(table) > 0).sum()) for table in (sums.up, sums.down))
     assert len(cells) == filled
     shades = []
@@ -228,7 +229,7 @@ def test_cells_stand_above_the_diagonal_if_up_and_darker_if_more() -> None:
             assert (cell is not None) == (table[i, j] > 0)
             if cell is not None:
                 shades.append((table[i, j], cell.get_alpha()))
-                x, y = cell.get_xy()[:-1].mean(axis=0) - diagonal_begins(figure)
+                x, y = cell.get_xy()[:-1].mean(axis=0) - diagonal_begins(axes)
                 assert len(cell.get_xy()) == (4 if i == j else 5)  # a triangle or a square, closed
                 assert (y > x) == (sign == "+")
     ordered = [alpha for _, alpha in sorted(shades)]
@@ -236,8 +237,8 @@ def test_cells_stand_above_the_diagonal_if_up_and_darker_if_more() -> None:
     assert ordered[-1] == pytest.approx(1)
 
 
-def diagonal_begins(figure: Figure) -> np.ndarray:
-    (diagonal,) = [line.get_data() for line in figure.axes[0].lines if len(set(line.get_xdata())) == 2]
+def diagonal_begins(axes: Axes) -> np.ndarray:
+    (diagonal,) = [line.get_data() for line in axes.lines if len(set(line.get_xdata())) == 2]
     return np.array([diagonal[0][0], diagonal[1][0]])
 
 
@@ -254,13 +255,13 @@ def test_a_concept_counts_in_all_its_layers() -> None:
 def test_an_upset_plot_shows_who_and_how_much() -> None:
     answer = why(sample_interactions(), "logit:Mary", top=40)
     table = answer.tables["combinations"].filter(pl.col("share").is_not_null())
-    figure = upset(answer)
-    no_texts_overlap(figure)
-    all_texts_inside(figure)
-    bars, dots = named(figure, "bar"), named(figure, "dot")
+    axes = upset(answer)
+    no_texts_overlap(axes)
+    all_texts_inside(axes)
+    bars, dots = named(axes, "bar"), named(axes, "dot")
     assert list(bars) == table["hyperedge"].to_list()[:12]
     unit = bars["h5"].get_height() / table["share"][0]
-    lines = named(figure, "interval")
+    lines = named(axes, "interval")
     for row in table.to_dicts():
         bar, sign = bars[row["hyperedge"]], 1 if row["weight"] > 0 else -1
         assert bar.get_height() == pytest.approx(unit * row["share"] * sign)
@@ -273,19 +274,19 @@ def test_an_upset_plot_shows_who_and_how_much() -> None:
             assert low - bar.get_y() == pytest.approx(row["low"] * scale)
         else:
             assert row["hyperedge"] not in lines
-    names = {name: artist.get_position()[1] for name, artist in named(figure, "member").items()}
+    names = {name: artist.get_position()[1] for name, artist in named(axes, "member").items()}
     for name, dot in dots.items():
         assert dot.center[1] == pytest.approx(names[name.split("→")[1]])
-    assert upset(sample_interactions(), target="logit:Mary", most=3).get_size_inches()[0] < 5.5
+    assert upset(sample_interactions(), target="logit:Mary", most=3).figure.get_size_inches()[0] < 5.5
 
 
 def test_bars_into_one_node_are_in_its_own_units() -> None:
     rows = [GAME | PAIR | {"weight": 2.0, "low": 1.5, "high": 2.5, "gate": "and"}]
     rows.append(GAME | {"members": ["tok@1", "tok@3"], "weight": -1.0, "gate": None})
-    figure = upset(with_rows(*rows))
-    heights = [bar.get_height() for bar in named(figure, "bar").values()]
+    axes = upset(with_rows(*rows))
+    heights = [bar.get_height() for bar in named(axes, "bar").values()]
     assert heights[0] == pytest.approx(-2 * heights[1])
-    shown = [t.get_text() for t in figure.axes[0].texts]
+    shown = [t.get_text() for t in axes.texts]
     assert {"+2", "−1", "&", "?", "the interaction,", 'in output " Mary"'} <= set(shown)
 
 
@@ -382,3 +383,45 @@ def test_the_command_draws_each_kind_or_says_what_is_missing(tmp_path: Path) -> 
         said.getvalue().split()
     )
     assert not (tmp_path / "x.svg").exists()
+
+
+FIGURES: dict[str, Callable[..., Axes]] = {
+    "network": lambda **to: network(sample_interactions(), nodes=12, **to),
+    "matrix": lambda **to: interaction_matrix(sample_interactions(), **to),
+    "upset": lambda **to: upset(sample_interactions(), **to),
+    "orders": lambda **to: interaction_orders(sample_interactions(), **to),
+    "waterfall": lambda **to: waterfall(why(sample_graph()), **to),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_drawn_into_axes_that_are_given_and_fit_them(name: str) -> None:
+    own = FIGURES[name]()
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    one, other = figure.subplots(1, 2)
+    one.plot([0, 1], linewidth=1.5)
+    assert FIGURES[name](ax=other) is other
+    assert [len(one.texts), one.lines[0].get_linewidth()] == [0, 1.5]
+    assert {str(text.get_gid()) for text in other.texts} >= {
+        str(text.get_gid()) for text in own.texts if name != "network"
+    }
+    sizes = [text.get_fontsize() for text in other.texts]
+    natural = [text.get_fontsize() for text in own.texts]
+    # half of eight inches is less than any needs but those that follow the width
+    assert (max(sizes) < max(natural)) == (name not in ("orders", "waterfall"))
+    figure.draw_without_rendering()
+    around = other.bbox.padded(2)
+    for text in other.texts:
+        spot = text.get_window_extent()
+        assert around.x0 <= spot.x0
+        assert spot.x1 <= around.x1
+        assert around.y0 <= spot.y0
+        assert spot.y1 <= around.y1
+
+
+def test_a_notebook_is_shown_the_picture_and_once() -> None:
+    import matplotlib.pyplot as plt
+
+    axes = interaction_matrix(sample_interactions())
+    assert axes._repr_svg_().startswith("<svg")  # type: ignore[attr-defined]
+    assert not plt.get_fignums()  # nothing is left over for the notebook to show again

@@ -15,7 +15,7 @@ from circuits.cli.why import open_run
 from circuits.errors import UsageError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
     from circuits.graph.graph import Graph
 
@@ -84,7 +84,7 @@ def plot(
     Output(json, quiet).result(heading(f"Wrote {out}."), {"file": str(out), "run": str(run), "kind": kind})
 
 
-def _difference(graph: Graph, against: Path, target: str | None, nodes: int) -> Figure:
+def _difference(graph: Graph, against: Path, target: str | None, nodes: int) -> Axes:
     from circuits.plot.difference import difference
     from circuits.query.contrast import contrast
 
@@ -92,7 +92,7 @@ def _difference(graph: Graph, against: Path, target: str | None, nodes: int) -> 
     return difference(answer.highlight, nodes=nodes)
 
 
-def _figure(graph: Graph, kind: Kind, nodes: int) -> Figure:
+def _figure(graph: Graph, kind: Kind, nodes: int) -> Axes:
     from circuits import plot as pictures
 
     if kind == "matrix":

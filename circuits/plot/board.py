@@ -6,16 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.text import Text
 
 from circuits.plot import style
 
 HALO: Final = 2.0
 """Points of paper around a label that has a halo."""
+
+
+def halo(scale: float = 1.0) -> list[AbstractPathEffect]:
+    """Gives the paper around a label, so that lines do not cross it out."""
+    return [withStroke(linewidth=HALO * scale, foreground=style.PAPER)]
 
 
 class Board(Axes):
@@ -46,24 +53,29 @@ def room(ax: Axes) -> tuple[float, float]:
 
 
 @contextmanager
-def board(width: float, height: float, ax: Axes | None = None) -> Iterator[Axes]:
+def board(
+    width: float, height: float, ax: Axes | None = None, figsize: tuple[float, float] | None = None
+) -> Iterator[Axes]:
     """Gives axes whose units are inches, and afterwards brings what was drawn to their size.
 
     Args:
         width: of the picture at its natural size, where type has 7 points.
         height: the same.
-        ax: where to draw, as large as fits; a figure of that size unless given.
+        ax: where to draw, as large as fits; a figure of its own unless given.
+        figsize: of that figure; the natural size unless given.
     """
-    if ax is None:
-        yield _inches(style.figure(width, height).add_axes((0, 0, 1, 1), axes_class=Board), width, height)
-        return
+    ax = ax or style.figure(*(figsize or (width, height))).add_axes((0, 0, 1, 1), axes_class=Board)
     wide, high = room(ax)
-    before = {id(artist) for artist in ax.get_children()}
-    yield _inches(ax, width, height)
+    before = set(ax.get_children())
+    ax.set_axis_off()
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.set_aspect("equal", adjustable="box", anchor="C")
+    yield ax
     scale = min(wide / width, high / height)
-    for artist in ax.get_children():
-        if id(artist) not in before:
-            _scale(artist, scale)
+    if abs(scale - 1) > 1e-9:
+        for artist in ax.get_children():
+            if artist not in before:
+                _scale(artist, scale)
 
 
 def plane(width: float, height: float, rect: tuple[float, float, float, float], ax: Axes | None) -> Axes:
@@ -90,25 +102,11 @@ def plane(width: float, height: float, rect: tuple[float, float, float, float], 
     return ax
 
 
-def _inches(ax: Axes, width: float, height: float) -> Axes:
-    ax.set_axis_off()
-    ax.set(xlim=(0, width), ylim=(0, height))
-    ax.set_aspect("equal", adjustable="box", anchor="C")
-    return ax
-
-
-def scaled(axes: Axes, scale: float) -> None:
-    """Brings all that was drawn for the natural size, type and lines, to the size of the axes."""
-    for artist in axes.get_children():
-        _scale(artist, scale)
-
-
-def _scale(artist: object, scale: float) -> None:
-    from matplotlib.text import Text
-
+def _scale(artist: Artist, scale: float) -> None:
+    """Brings type and lines, drawn for the natural size, to another."""
     if isinstance(artist, Text):
         artist.set_fontsize(float(artist.get_fontsize()) * scale)
         if artist.get_path_effects():
-            artist.set_path_effects([withStroke(linewidth=HALO * scale, foreground=style.PAPER)])
+            artist.set_path_effects(halo(scale))
     elif isinstance(artist, Patch | Line2D):
         artist.set_linewidth(float(artist.get_linewidth()) * scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from matplotlib.text import Text
 
@@ -23,7 +23,9 @@ COLORS: Final[Mapping[str, str]] = {
 """Of features, by where they are; the colours of the edges that push the output up here, or there."""
 
 
-def difference(graph: Graph, *, nodes: int = 40, figsize: tuple[float, float] | None = None) -> Figure:
+def difference(
+    graph: Graph, *, nodes: int = 40, figsize: tuple[float, float] | None = None, ax: Axes | None = None
+) -> Axes:
     """Gives the token × layer picture of what differs between two graphs.
 
     As `network`, of the features, words and edges that differ: features are blue where only the first
@@ -35,6 +37,7 @@ def difference(graph: Graph, *, nodes: int = 40, figsize: tuple[float, float] | 
         graph: the highlight of a contrast (`circuits.contrast(…).highlight`).
         nodes: how many nodes besides the target.
         figsize: width and height in inches; unless given, as large as 7-point type needs.
+        ax: where to draw, filling it; a figure of its own unless given.
 
     Raises:
         UsageError: the graph is no contrast, or nothing differs.
@@ -47,8 +50,7 @@ def difference(graph: Graph, *, nodes: int = 40, figsize: tuple[float, float] | 
         raise UsageError("This graph is no contrast: draw the highlight of circuits.contrast(graph, other).")
     if not len(graph.edges):
         raise UsageError("Nothing differs between the two graphs, so there is nothing to draw.")
-    figure = network(graph, nodes=nodes, figsize=figsize, title=" ")
-    axes = figure.axes[0]
+    axes = network(graph, nodes=nodes, figsize=figsize, title=" ", ax=ax)
     for patch in axes.patches:
         node = str(patch.get_gid() or "").removeprefix("node:")
         if isinstance(patch, Circle) and node in told["how"]:
@@ -61,8 +63,8 @@ def difference(graph: Graph, *, nodes: int = 40, figsize: tuple[float, float] | 
             text.set_text(f"{one}\n({other})" if other else one)
         elif text.get_text() in _SAID:
             text.set_text(_SAID[text.get_text()])
-    _draw_sides(figure, told)
-    return figure
+    _draw_sides(axes, told)
+    return axes
 
 
 WIDEST: Final = 0.85
@@ -75,9 +77,8 @@ _SAID: Final = {
 """What the legend says in place of that of `network`; as long as that at most."""
 
 
-def _draw_sides(figure: Figure, told: Mapping[str, Any]) -> None:
+def _draw_sides(axes: Axes, told: Mapping[str, Any]) -> None:
     """Draws, above the picture, what the colours of features mean."""
-    axes = figure.axes[0]
     title = next(text for text in axes.texts if text.get_gid() == "title")
     size = float(title.get_fontsize()) * style.SIZE / style.TITLE
     scale = size / style.SIZE

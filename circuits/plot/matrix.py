@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.graph.influence import arriving
 from circuits.plot import style
+from circuits.plot.board import board
 from circuits.query.combinations import nodes_of, ranked
 from circuits.query.orders import NONE
 from circuits.query.text import percent, plain
@@ -32,7 +32,7 @@ KEY = 0.36
 LEAST = 0.06  # opacity of the weakest cell
 
 
-def interaction_matrix(graph: Graph, *, values: str = "share") -> Figure:
+def interaction_matrix(graph: Graph, *, values: str = "share", ax: Axes | None = None) -> Axes:
     """Gives the matrix layer × layer of how much pairs make up, layers upwards and to the right.
 
     A cell sums over all pairs with one member in the one layer and the other in the other. Above the
@@ -45,6 +45,7 @@ def interaction_matrix(graph: Graph, *, values: str = "share") -> Figure:
         graph: a graph with interactions.
         values: "share", |weight| as a share of what moves the targets (`circuits.query.combinations`),
             which can be added across gates; or "weight", |weight| itself, whatever its units.
+        ax: where to draw, as large as fits; a figure of its own unless given.
 
     Raises:
         UsageError: there are no interactions, none of pairs, or `values` is neither.
@@ -53,16 +54,17 @@ def interaction_matrix(graph: Graph, *, values: str = "share") -> Figure:
         >>> save(interaction_matrix(graph), "matrix.svg")  # doctest: +SKIP
     """
     sums = pair_sums(graph, values)
-    levels = sums.levels
-    cell = WIDE if len(levels) <= NUMBERED else NARROW
-    side = cell * len(levels)
-    made = style.figure(max(side + AXIS + 2 * MARGIN, 3.4), side + AXIS + KEY + 2 * MARGIN)
-    width, height = made.get_size_inches()
-    axes = made.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
-    axes.set_axis_off()
+    cell = WIDE if len(sums.levels) <= NUMBERED else NARROW
+    side = cell * len(sums.levels)
+    with board(max(side + AXIS + 2 * MARGIN, 3.4), side + AXIS + KEY + 2 * MARGIN, ax) as axes:
+        _draw(axes, sums, cell, percent if values == "share" else plain)
+    return axes
+
+
+def _draw(axes: Axes, sums: PairSums, cell: float, write: Callable[[float], str]) -> None:
+    """Draws the cells that hold something, and what they mean."""
     grid = _Grid(axes, MARGIN + AXIS, MARGIN + KEY + AXIS, cell)
-    grid.ground(levels)
-    write = percent if values == "share" else plain
+    grid.ground(sums.levels)
     for i, j in np.argwhere((sums.up > 0) | (sums.down > 0)):
         if i > j:
             continue
@@ -72,7 +74,6 @@ def interaction_matrix(graph: Graph, *, values: str = "share") -> Figure:
                 text = write(value) if cell == WIDE else ""
                 grid.cell((int(i), int(j)), value / sums.largest, up, text, sums.gid(int(i), int(j), up))
     grid.key(write(sums.largest))
-    return made
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, FancyBboxPatch, Patch, PathPatch, RegularPolygon
+from matplotlib.patches import Circle, FancyBboxPatch, PathPatch, RegularPolygon
 from matplotlib.path import Path as Outline
-from matplotlib.patheffects import withStroke
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.plot import layout as lay
 from circuits.plot import style
+from circuits.plot.board import board, halo, room
 from circuits.plot.choose import Chosen, choose
 from circuits.plot.diamonds import RADIUS, Diamond, draw, stand
 from circuits.plot.labels import Label, Rectangle, placed
@@ -27,7 +25,6 @@ from circuits.query.text import Naming
 
 NARROWEST = 7.0  # the legend's
 LABEL_HEIGHT = 0.105
-HALO = 2.0  # points of paper around labels, so that edges do not cross them out
 
 
 def network(
@@ -36,7 +33,8 @@ def network(
     nodes: int = 40,
     figsize: tuple[float, float] | None = None,
     title: str | None = None,
-) -> Figure:
+    ax: Axes | None = None,
+) -> Axes:
     """Gives the token × layer picture of a graph's most influential nodes.
 
     Features are circles, token embeddings squares, dictionary errors diamonds, targets boxes. The
@@ -54,6 +52,7 @@ def network(
         figsize: width and height in inches; unless given, as large as 7-point type needs. In a
             smaller figure everything is smaller, type included.
         title: a line above the picture.
+        ax: where to draw, filling it; a figure of its own unless given.
 
     Raises:
         UsageError: no nodes were asked for, a size is not positive, or the graph has no target.
@@ -65,7 +64,15 @@ def network(
         raise UsageError(
             f"A picture of {figsize[0]} by {figsize[1]} inches was asked for: give sizes above 0."
         )
-    canvas = _Canvas.of(choose(graph, nodes), figsize, title)
+    size = figsize if ax is None else room(ax)
+    plan = _Plan.of(choose(graph, nodes), size, titled=bool(title))
+    with board(plan.layout.width, plan.layout.height, ax, figsize) as axes:
+        _draw(_Canvas(axes, **vars(plan)), title)
+    return axes
+
+
+def _draw(canvas: _Canvas, title: str | None) -> None:
+    """Draws everything, at its natural size."""
     _draw_ground(canvas)
     _draw_edges(canvas)
     _draw_nodes(canvas)
@@ -85,28 +92,19 @@ def network(
             gid="title",
             **style.type_of(style.TITLE, weight="bold"),
         )
-    canvas.scale_type()
-    return canvas.figure
 
 
 @dataclass(frozen=True, eq=False)
-class _Canvas:
-    """A figure, what is drawn on it, and where.
+class _Plan:
+    """What is drawn, and where, in inches of the natural size, at which type is 7 points."""
 
-    Data units are inches of the natural size, at which type is 7 points; `scale` is the figure's
-    size over that.
-    """
-
-    figure: Figure
-    axes: Axes
     chosen: Chosen
     layout: lay.Layout
     tokens: tuple[str, ...]
     marks: dict[str, Mark]
-    scale: float
 
     @classmethod
-    def of(cls, chosen: Chosen, figsize: tuple[float, float] | None, title: str | None) -> _Canvas:
+    def of(cls, chosen: Chosen, size: tuple[float, float] | None, *, titled: bool) -> _Plan:
         table = chosen.graph.nodes[chosen.rows.tolist()]
         naming = Naming.of(chosen.graph)
         tokens = token_texts(naming, 1 + max(table["pos"].drop_nulls().to_list(), default=0))
@@ -123,38 +121,31 @@ class _Canvas:
         legend = lay.LEGEND_HEIGHT + (lay.LEGEND_LINE if chosen.hyperedges else 0.0)
         wider = style.text_width(_circle(chosen), style.SMALL) - style.text_width("feature", style.SMALL)
         narrowest = NARROWEST + max(0.0, wider)
-        plan = lay.layout(boxes, tokens, titled=bool(title), narrowest=narrowest, legend=legend)
-        width, height = figsize or (plan.width, plan.height)
+        plan = lay.layout(boxes, tokens, titled=titled, narrowest=narrowest, legend=legend)
+        width, height = size or (plan.width, plan.height)
         scale = min(width / plan.width, height / plan.height)
         plan = lay.stretched(plan, width / scale, height / scale)
-        made = style.figure(width, height)
-        axes = made.add_axes((0, 0, 1, 1), xlim=(0, plan.width), ylim=(0, plan.height))
-        axes.set_axis_off()
         stand = {
             m.node: Mark(m.node, m.kind, *plan.place[m.node], m.radius, m.half_width, m.text) for m in marks
         }
-        return cls(made, axes, chosen, plan, tokens, stand, scale)
+        return cls(chosen, plan, tokens, stand)
+
+
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """A plan and the axes it is drawn on."""
+
+    axes: Axes
+    chosen: Chosen
+    layout: lay.Layout
+    tokens: tuple[str, ...]
+    marks: dict[str, Mark]
 
     @property
     def bounds(self) -> Rectangle:
         """Gives where labels and diamonds must stay."""
         plan = self.layout
         return lay.MARGIN + lay.AXIS - 0.02, plan.rows[0].bottom, plan.width - 0.02, plan.height - 0.02
-
-    def scale_type(self) -> None:
-        """Brings type and lines, drawn for inches, to the size of the figure."""
-        if abs(self.scale - 1) > 1e-9:
-            for text in self.axes.texts:
-                text.set_fontsize(float(text.get_fontsize()) * self.scale)
-                if text.get_path_effects():
-                    text.set_path_effects(_halo(HALO * self.scale))
-            drawn: list[Patch | Line2D] = [*self.axes.patches, *self.axes.lines]
-            for shape in drawn:
-                shape.set_linewidth(float(shape.get_linewidth()) * self.scale)
-
-
-def _halo(width: float) -> list[Any]:
-    return [withStroke(linewidth=width, foreground=style.PAPER)]
 
 
 def _draw_ground(canvas: _Canvas) -> None:
@@ -293,7 +284,7 @@ def _draw_labels(canvas: _Canvas, diamonds: list[Diamond]) -> None:
                 ha="center",
                 va="center",
                 gid=gid,
-                path_effects=_halo(HALO),
+                path_effects=halo(),
                 zorder=5,
                 **style.type_of(),
             )

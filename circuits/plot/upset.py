@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.plot import style
+from circuits.plot.board import board
 from circuits.plot.diamonds import SIGNS, WORDS
 from circuits.plot.marks import feature_label
 from circuits.query.answer import Answer
@@ -38,7 +38,9 @@ KEY = 1.9  # what explains the bars, at least
 DOT = 0.045
 
 
-def upset(graph: Graph | Answer, *, target: str | None = None, most: int = MOST) -> Figure:
+def upset(
+    graph: Graph | Answer, *, target: str | None = None, most: int = MOST, ax: Axes | None = None
+) -> Axes:
     """Gives the UpSet plot of the combinations that move most of a target (Lex et al. 2014).
 
     A column is a combination: its members are dots joined by a line, what they act on is a square. The
@@ -51,6 +53,7 @@ def upset(graph: Graph | Answer, *, target: str | None = None, most: int = MOST)
         graph: a graph with interactions, or an answer that holds a table of combinations.
         target: which target, as for `circuits.why`; not beside an answer.
         most: combinations drawn, at most.
+        ax: where to draw, as large as fits; a figure of its own unless given. Dots and bars share it.
 
     Raises:
         NotFound: no such target.
@@ -71,24 +74,26 @@ def upset(graph: Graph | Answer, *, target: str | None = None, most: int = MOST)
     columns = _columns(table, most)
     if not columns:
         raise UsageError("No interaction bears on this target: there is nothing to draw.")
+    return _drawn(whole, columns, ax)
+
+
+def _drawn(whole: Graph, columns: Sequence[_Column], ax: Axes | None) -> Axes:
     naming = Naming.of(whole)
     members = list(dict.fromkeys(name for column in columns for name in column.members))
     targets = list(dict.fromkeys(column.where for column in columns))
     texts = {name: _text(whole, naming, name) for name in (*members, *targets)}
     left = MARGIN + max(KEY, *(style.text_width(text) for text in texts.values())) + 0.15
     floor = LINE * (len(members) + len(targets)) + GAP
-    made = style.figure(left + PITCH * len(columns) + MARGIN, floor + SIGN + BARS + 2 * MARGIN)
-    width, height = made.get_size_inches()
-    axes = made.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
-    axes.set_axis_off()
+    width, height = left + PITCH * len(columns) + MARGIN, floor + SIGN + BARS + 2 * MARGIN
     row = {name: MARGIN + LINE * (len(targets) - i - 0.5) for i, name in enumerate(targets)}
     base = MARGIN + LINE * len(targets) + GAP
     rows = {name: base + LINE * (len(members) - i - 0.5) for i, name in enumerate(members)}
-    _names(axes, (rows, row), texts, (left, width - MARGIN))
-    _dots(axes, columns, (rows, row), left)
-    _bars(axes, columns, (left, base + LINE * len(members) + SIGN))
-    _key(axes, columns, naming, (left - 0.14, base, height - MARGIN))
-    return made
+    with board(width, height, ax) as axes:
+        _names(axes, (rows, row), texts, (left, width - MARGIN))
+        _dots(axes, columns, (rows, row), left)
+        _bars(axes, columns, (left, base + LINE * len(members) + SIGN))
+        _key(axes, columns, naming, (left - 0.14, base, height - MARGIN))
+    return axes
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from circuits.errors import UsageError
 from circuits.plot import style
+from circuits.plot.board import board, room
 from circuits.query.answer import Answer
 from circuits.query.text import signed
 
@@ -22,12 +22,13 @@ LEAST = 1e-4
 """Parts below this share of the largest bar are not drawn: rounding is no finding."""
 
 
-def waterfall(totals: Answer | pl.DataFrame, *, width: float = WIDTH) -> Figure:
+def waterfall(totals: Answer | pl.DataFrame, *, width: float | None = None, ax: Axes | None = None) -> Axes:
     """Gives the waterfall of an answer's `totals`: bars up are solid, bars down hatched.
 
     Args:
         totals: an answer, or a table with columns `part` and `total`.
-        width: in inches; the height follows from the number of parts.
+        width: in inches, 5.6 or that of `ax` unless given; the height follows from the number of parts.
+        ax: where to draw, as large as fits; a figure of its own unless given.
 
     Raises:
         UsageError: the answer has no such table, or the table no such columns.
@@ -38,11 +39,16 @@ def waterfall(totals: Answer | pl.DataFrame, *, width: float = WIDTH) -> Figure:
     parts = [(str(part), float(total)) for part, total in table.select("part", "total").iter_rows()]
     largest = max((abs(total) for _, total in parts), default=0.0)
     bars = [bar for bar in parts if abs(bar[1]) > LEAST * largest]
-    value = sum(total for _, total in parts)
+    width = width or (WIDTH if ax is None else room(ax)[0])
     height = LINE * (len(bars) + 1) + 2 * MARGIN
-    made = style.figure(width, height)
-    axes = made.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
-    axes.set_axis_off()
+    with board(width, height, ax) as axes:
+        _draw(axes, bars, sum(total for _, total in parts), (width, height))
+    return axes
+
+
+def _draw(axes: Axes, bars: list[tuple[str, float]], value: float, size: tuple[float, float]) -> None:
+    """Draws a bar a part, and the sum below them."""
+    width, height = size
     names = max((style.text_width(part) for part in [*(n for n, _ in bars), "sum"]), default=0.0)
     left = MARGIN + names + 0.15
     scale = _Scale.of([total for _, total in bars], left, width - MARGIN)
@@ -57,7 +63,6 @@ def waterfall(totals: Answer | pl.DataFrame, *, width: float = WIDTH) -> Figure:
     bold = style.type_of(weight="bold")
     axes.text(left - 0.12, y, "sum", ha="right", va="center", **bold)
     _bar(axes, scale, (0.0, value), y, "bar:sum", color=style.INK)
-    return made
 
 
 class _Scale:

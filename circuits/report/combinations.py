@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 from markupsafe import Markup
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
@@ -150,7 +150,7 @@ _CHANNELS: Final[Mapping[str, str]] = {
 }
 
 
-def _or_none(draw: Callable[[], Figure]) -> Figure | None:
+def _or_none(draw: Callable[[], Axes]) -> Axes | None:
     """Gives a figure, or None where there is nothing it could show."""
     try:
         return draw()

@@ -58,7 +58,7 @@ def report(graph: Graph, *, answer: Answer | None = None, nodes: int = 40, title
         ends=sections.ends(answer),
         scores=sections.scores(answer),
         picture=themed(drawn, "net", tips, sections.alternative(answer)),
-        diamonds=any(str(shape.get_gid()).startswith("hyperedge:") for shape in drawn.axes[0].patches),
+        diamonds=any(str(shape.get_gid()).startswith("hyperedge:") for shape in drawn.patches),
         sum=themed(waterfall(table), "sum", {}, "The same totals as bars.") if table is not None else None,
         combinations=pictures(focus, answer),
         tables=sections.tables(answer),

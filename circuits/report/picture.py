@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from circuits.plot.save import inline_svg
 from circuits.plot.style import POINTS, THEME, text_width
@@ -19,7 +19,7 @@ NAMED = ("node", "edge", "label", "bar", "word", "member", "acted", "cell", *OF_
 """Kinds of artists that a figure names by `gid`, as kind:name."""
 
 
-def themed(figure: Figure, prefix: str, tips: Mapping[str, str], alternative: str) -> Markup:
+def themed(drawn: Axes, prefix: str, tips: Mapping[str, str], alternative: str) -> Markup:
     """Gives a figure as an `<svg>` element for a page.
 
     Colours become CSS variables (`--ink`, …) with the figure's own as fallback; type becomes text
@@ -27,15 +27,14 @@ def themed(figure: Figure, prefix: str, tips: Mapping[str, str], alternative: st
     of nodes and edges become classes and data.
 
     Args:
-        figure: the figure; its labels lose their halo, which the page draws itself.
+        drawn: the axes a figure gave; its labels lose their halo, which the page draws itself.
         prefix: of its ids.
         tips: by an artist's gid, the text shown when pointing at it.
         alternative: the picture in a sentence, for those who cannot see it.
     """
-    for axes in figure.axes:
-        for text in axes.texts:
-            text.set_path_effects([])
-    root = ET.fromstring(inline_svg(figure))  # noqa: S314  # matplotlib has just written it
+    for text in drawn.texts:
+        text.set_path_effects([])
+    root = ET.fromstring(inline_svg(drawn))  # noqa: S314  # matplotlib has just written it
     for element in root.iter():
         element.tag = _local(element.tag)
         for key in [key for key in element.keys() if key.startswith("{")]:  # noqa: SIM118  # changed below
