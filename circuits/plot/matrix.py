@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-import polars as pl
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
 
-from circuits.errors import UsageError
 from circuits.graph.graph import Graph
-from circuits.graph.influence import arriving
 from circuits.plot import style
 from circuits.plot.board import board
-from circuits.query.combinations import nodes_of, ranked
-from circuits.query.orders import NONE
+from circuits.query.pairs import WORDS as WORDS
+from circuits.query.pairs import PairSums
+from circuits.query.pairs import level_name as level_name
+from circuits.query.pairs import pair_sums as pair_sums
 from circuits.query.text import percent, plain
-
-WORDS: Final = -1
-"""The level of token and positional embeddings."""
 
 WIDE, NARROW = 0.40, 0.21  # inches of a cell, with and without a number in it
 NUMBERED = 10  # levels up to which cells hold numbers
@@ -74,76 +68,6 @@ def _draw(axes: Axes, sums: PairSums, cell: float, write: Callable[[float], str]
                 text = write(value) if cell == WIDE else ""
                 grid.cell((int(i), int(j)), value / sums.largest, up, text, sums.gid(int(i), int(j), up))
     grid.key(write(sums.largest))
-
-
-@dataclass(frozen=True, eq=False)
-class PairSums:
-    """Sums over pairs by the levels of their members, symmetric; the lower level first in `gid`."""
-
-    levels: tuple[int, ...]
-    up: Float[np.ndarray, "L L"]
-    down: Float[np.ndarray, "L L"]
-
-    @property
-    def largest(self) -> float:
-        """Gives the largest of all sums."""
-        return float(max(self.up.max(), self.down.max()))
-
-    def gid(self, i: int, j: int, up: bool) -> str:
-        """Gives the name of a cell in the picture."""
-        return f"cell:{self.levels[i]}·{self.levels[j]}{'+' if up else '−'}"
-
-    def tips(self, values: str = "share") -> dict[str, str]:
-        """Gives what is shown on pointing at each cell."""
-        write = percent if values == "share" else plain
-        told = {}
-        for i in range(len(self.levels)):
-            for j in range(i, len(self.levels)):
-                for up, table in ((True, self.up), (False, self.down)):
-                    who = f"{level_name(self.levels[i])} with {level_name(self.levels[j])}"
-                    way = "up" if up else "down"
-                    told[self.gid(i, j, up)] = f"{who}: pairs pushing {way} {write(float(table[i, j]))}"
-        return told
-
-
-def pair_sums(graph: Graph, values: str = "share") -> PairSums:
-    """Gives the sums behind the matrix; see `interaction_matrix`."""
-    if values not in ("share", "weight"):
-        raise UsageError(f"No values {values!r}: give share or weight.")
-    if not len(graph.hyperedges):
-        raise UsageError(NONE)
-    pairs = ranked(graph, arriving(graph)).filter(order=2)
-    size = pairs["share"] if values == "share" else pairs["weight"].abs()
-    pairs = pairs.with_columns(size=size).filter(pl.col("size") > 0)
-    if not len(pairs):
-        raise UsageError("This graph holds no pairs that bear on its targets: there is nothing to draw.")
-    stands = {name: _levels(graph, name) for name in set(pairs["members"].explode())}
-    levels = tuple(sorted({level for held in stands.values() for level in held}))
-    at = {level: i for i, level in enumerate(levels)}
-    up, down = np.zeros((len(levels), len(levels))), np.zeros((len(levels), len(levels)))
-    for (one, other), weight, amount in pairs.select("members", "weight", "size").iter_rows():
-        table = up if weight > 0 else down
-        for a, part in stands[one].items():
-            for b, share in stands[other].items():
-                i, j = sorted((at[a], at[b]))
-                table[i, j] += amount * part * share
-    return PairSums(levels, *(table + np.triu(table, 1).T for table in (up, down)))
-
-
-def level_name(level: int) -> str:
-    """Gives a level in words."""
-    return "words" if level == WORDS else f"layer {level}"
-
-
-def _levels(graph: Graph, member: str) -> Mapping[int, float]:
-    """Gives the levels a member stands in, and which part of it in each."""
-    rows = [graph.index[node] for node in nodes_of(graph, [member])]
-    layers = [graph.nodes["layer"][row] for row in rows]
-    found: dict[int, float] = {}
-    for layer in layers:
-        level = WORDS if layer is None else int(layer)
-        found[level] = found.get(level, 0.0) + 1 / len(layers)
-    return found
 
 
 @dataclass(frozen=True, eq=False)

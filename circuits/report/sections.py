@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from circuits.graph.graph import Graph
 from circuits.query.answer import LINKS, SHARES, SIGNED, Answer, cell, printed
+from circuits.query.facts import facts as facts  # a section as it stands
 from circuits.query.text import Naming, percent, plain, signed
 
 HEADINGS: Mapping[str, str] = {
@@ -229,28 +230,3 @@ def _features(meta: Mapping[str, Any]) -> str:
     elif chosen:
         text += f"Selection: {json.dumps(chosen, ensure_ascii=False, default=str)}."
     return text or "How features were chosen is not recorded in this graph."
-
-
-_TOLD = ("prompt", "targets", "labels", "tested_labels", "softcap", "command", "verified")
-"""Entries of `meta` that are shown elsewhere on the page."""
-
-
-def facts(graph: Graph) -> list[tuple[str, str]]:
-    """Gives fingerprints, versions, settings and timings: everything else in `meta`, one line each."""
-    told = {name: value for name, value in graph.meta.items() if name not in _TOLD}
-    by_channel = told.get("interactions")
-    if isinstance(by_channel, Mapping):  # what each unit of the work found is too much for a page
-        told["interactions"] = {
-            channel: {k: v for k, v in entry.items() if k != "units"} if isinstance(entry, Mapping) else entry
-            for channel, entry in by_channel.items()
-        }
-    return list(_flat("", told))
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _flat(f"{prefix} {str(key).replace('_', ' ')}".strip(), part)
-    elif value is not None:
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        yield prefix, text + (" s" if prefix.startswith("timings") else "")

@@ -1,6 +1,7 @@
 """The interactive graph: one document, one script, three shells (page, notebook, server)."""
 
+from circuits.viewer.answers import answered
 from circuits.viewer.bundle import script, style, third_party
 from circuits.viewer.document import Shown, document, embedded
 
-__all__ = ["Shown", "document", "embedded", "script", "style", "third_party"]
+__all__ = ["Shown", "answered", "document", "embedded", "script", "style", "third_party"]

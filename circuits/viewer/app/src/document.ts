@@ -2,8 +2,8 @@
  * What the viewer is given: one JSON document, made by `circuits/viewer/document.py`.
  *
  * Tables are columns: arrays of one length, a row the same place in each. Names of columns and their
- * meanings are those of `circuits/schema.py`. Numbers are the run's own, not rounded. A number that is
- * unknown, or not finite, is null.
+ * meanings are those of `circuits/schema.py`. Numbers are the run's own, not rounded; float32 ones are the
+ * shortest decimals that are them. A number that is unknown, or not finite, is null.
  */
 export interface ViewerDocument {
   format: "circuits-viewer";
@@ -27,6 +27,7 @@ export interface GraphPart {
   dictionary: string;
   /** Layers of the model, so far as the graph knows: 0 … layers − 1. */
   layers: number;
+  /** The first is what is explained: influence and totals speak of it. Then the run's other outputs. */
   targets: TargetPart[];
   /** What the whole run holds; the tables here may hold less. */
   totals: { nodes: number; edges: number; hyperedges: number; cards: number };
@@ -39,7 +40,7 @@ export interface GraphPart {
   players: Record<string, string[]>;
   concepts: ConceptPart[];
   concept_edges: { source: string; target: string; weight: number }[];
-  /** All pairs of the run by the layers of their two members; null where there are none. */
+  /** All pairs of the run by the layers of their two members, as shares; null where there are none. */
   matrix: MatrixPart | null;
   paths: PathPart[];
   cards: CardsPart;
@@ -52,7 +53,7 @@ export interface GraphPart {
 
 export interface TargetPart {
   node: string;
-  /** As on the page: “ Austin”. */
+  /** As on the page: " Austin". */
   text: string;
   probability: number | null;
   /** Its value (logit, less the mean logit). */
@@ -70,13 +71,14 @@ export interface NodeTable {
   feature: (number | null)[];
   activation: (number | null)[];
   pre_activation: (number | null)[];
+  /** Share of the first target reached through it, 1 for that target itself. */
   influence: (number | null)[];
   /** The whole effect on the target along all paths, signed, in its units. */
   total: (number | null)[];
-  /** Sum of |weight| of all incoming edges of the run, also those left out here. */
+  /** What flows into it in the run: Σ |weight| of all its edges but constants', also those left out here. */
   incoming: number[];
   label: (string | null)[];
-  /** The name for people: a label, “ Dallas”, error of layer 3. */
+  /** The name for people: a label, " Dallas", error of layer 3; at most 80 characters. */
   name: string[];
   concept: (string | null)[];
 }
@@ -94,7 +96,7 @@ export interface HyperedgeTable {
   hyperedge: string[];
   /** Names of nodes, or of players. */
   members: string[][];
-  /** Members for people: “Dallas × capital”. */
+  /** Members for people: Dallas × capital. */
   text: string[];
   target: string[];
   order: number[];
@@ -127,7 +129,10 @@ export interface ConceptPart {
 export interface MatrixPart {
   /** Labels of rows and columns, bottom up: "words", "L0", … */
   layers: string[];
-  /** [row][column], row ≥ column: sums of positive and of negative pair weights, and how many pairs. */
+  /**
+   * [row][column], row ≥ column: the shares of what moves the target (as `HyperedgeTable.share`) of pairs that
+   * push up and of pairs that push down, summed, none negative; and how many pairs.
+   */
   up: number[][];
   down: number[][];
   pairs: number[][];
@@ -161,6 +166,7 @@ export interface CardPart {
   half: number;
   promoted: [number, number][];
   suppressed: [number, number][];
+  /** Values are activations in 255ths of `maximum`, whole numbers; `fifth` is 5 for the largest, else 1 to 4. */
   contexts: { tokens: number[]; values: number[]; at: number; fifth: number }[];
 }
 
@@ -191,8 +197,10 @@ export interface TablePart {
   columns: string[];
   /** Whether a column is a number, by column. */
   numeric: boolean[];
-  /** Cells as shown, and as exact values, by row. */
-  rows: (string | number | boolean | null)[][];
+  /** Cells as shown, by row. */
+  rows: string[][];
+  /** The same cells as exact values, for sorting and reading by programs. */
+  values: (string | number | boolean | null)[][];
 }
 
 export interface DiffPart {
