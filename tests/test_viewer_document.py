@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sample_graph import sample_graph
 from sample_interactions import sample_interactions
+from strategies import random_graph
 
 import circuits
 from circuits.graph.graph import Graph
@@ -103,3 +104,75 @@ def test_only_so_much_is_there_as_was_asked_for() -> None:
         scores.append(abs(weight) / part["nodes"]["incoming"][t] * part["nodes"]["influence"][t])
     assert scores == sorted(scores, reverse=True)
     assert scores[-1] > 0
+
+
+def check_names(part: dict[str, Any]) -> None:
+    """Every name in the part is a node of it, a player or concept, or a score, odds or head."""
+    nodes = set(part["nodes"]["node"])
+    assert len(nodes) == columns(part["nodes"])
+
+    def known(name: str) -> bool:
+        return name in nodes or name in part["players"] or re.match(r"(score|odds|head):", name) is not None
+
+    hyperedges = part["hyperedges"]
+    columns(hyperedges)
+    for names in hyperedges["members"]:
+        assert all(map(known, names)), names
+    assert all(map(known, hyperedges["target"]))
+    assert all(known(name) for parts in hyperedges["via"] for name, _ in parts)
+    for names in part["players"].values():
+        assert names
+        assert set(names) <= nodes
+    for path in part["paths"]:
+        assert set(path["nodes"]) <= nodes
+    concepts = {one["name"]: one for one in part["concepts"]}
+    for verdict in part["verdicts"]:
+        assert {*verdict["members"], verdict["target"]} <= nodes | set(concepts)
+    for one in concepts.values():
+        assert set(one["nodes"]) <= nodes
+    for flow in part["concept_edges"]:
+        assert {flow["source"], flow["target"]} <= nodes | set(concepts)
+    for node, concept in zip(part["nodes"]["node"], part["nodes"]["concept"], strict=True):
+        assert (concept is None) or node in concepts[concept]["nodes"]
+    for ends in ("source", "target"):
+        assert all(0 <= row < len(nodes) for row in part["edges"][ends])
+    assert all(target["node"] in nodes for target in part["targets"])
+
+
+def test_nothing_points_nowhere_however_little_is_shown(graph: Graph) -> None:
+    for shown in (Shown(), Shown(nodes=10, edges=5, hyperedges=6, paths=4), Shown(0, 0, 0, 0, 0, 0)):
+        told = document(graph, answer=circuits.why(graph), shown=shown)
+        check_keys(told)
+        check_names(told["graph"])
+    assert columns(told["graph"]["hyperedges"]) == 0
+    assert told["graph"]["paths"] == []
+
+
+def test_the_diff_pairs_the_same_features_at_the_same_place_from_the_end() -> None:
+    """Recomputed from names alone: pairs, marks and changes."""
+    one, two = (random_graph(seed, tokens=n, features=4, logits=1) for seed, n in ((1, 3), (2, 4)))
+    told = document(one, against=two)
+    check_keys(told)
+    check_names(told["graph"])
+    check_names(told["against"])
+    mine, theirs, diff = told["graph"]["nodes"], told["against"]["nodes"], told["diff"]
+    assert diff["positions"] == [[None, 0], [0, 1], [1, 2], [2, 3]]
+    rows = {name: row for row, name in enumerate(theirs["node"])}
+    pairs, change = [], []
+    for row, (node, total) in enumerate(zip(mine["node"], mine["total"], strict=True)):
+        stem, at, pos = node.partition("@")
+        partner = f"{stem}@{int(pos) + 1}" if at else node
+        if partner in rows:
+            pairs.append([row, rows[partner]])
+            change.append(theirs["total"][rows[partner]] - total)
+    assert diff["pairs"] == pairs
+    assert diff["change"] == pytest.approx(change)
+    paired = {row for row, _ in pairs}
+    assert diff["here"] == ["both" if row in paired else "only" for row in range(len(mine["node"]))]
+    paired = {row for _, row in pairs}
+    assert diff["there"] == ["both" if row in paired else "only" for row in range(len(theirs["node"]))]
+    few = document(one, against=two, shown=Shown(nodes=12, paths=0))
+    assert "unshown" in few["diff"]["here"]
+    assert {mark for row, mark in enumerate(few["diff"]["here"]) if row in dict(few["diff"]["pairs"])} == {
+        "both"
+    }

@@ -47,6 +47,39 @@ def sweep(shares: sp.csr_array, start: Float[np.ndarray, "n"], join: np.ufunc) -
     return found
 
 
+def avoiding(
+    matrix: sp.csr_array, start: Float[np.ndarray, "n"], walls: Bool[np.ndarray, "n k"]
+) -> Float[np.ndarray, "n k"]:
+    """Gives, for several sets of nodes at once, what leads from each node to the start past none of a set.
+
+    X[s, k] = start[s] + Σ_t A[t, s] · X[t, k], the sum over the t that are not in set k: of all paths that
+    begin at s and end at the start, the sum of the products of their weights, those left out that come to
+    a node of the set after s.
+
+    Args:
+        matrix: A, row = target, column = source < row; of any sign.
+        start: where paths end.
+        walls: which nodes each set holds.
+    """
+    backward = sp.csr_array(matrix.T)
+    pointer, column = backward.indptr, backward.indices
+    size = len(start)
+    first = np.full(size, size)  # of each node, the earliest that reads it
+    filled = np.diff(pointer) > 0
+    if filled.any():
+        first[filled] = np.minimum.reduceat(column, pointer[:-1][filled])
+    found = np.repeat(start.astype(np.float64)[:, None], walls.shape[1], axis=1)
+    passed = np.where(walls, 0.0, found)
+    end = size
+    while end > 0:
+        read_within = np.flatnonzero(first[:end] < end)
+        begin = int(read_within[-1]) + 1 if len(read_within) else 0
+        found[begin:end] += backward[begin:end] @ passed
+        passed[begin:end] = np.where(walls[begin:end], 0.0, found[begin:end])
+        end = begin
+    return found
+
+
 def without_rows(shares: sp.csr_array, rows: Bool[np.ndarray, "n"]) -> sp.csr_array:
     """Gives the matrix with what flows into some rows set to 0."""
     if not rows.any():

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from circuits.graph.graph import Graph
 from circuits.graph.influence import of_kind, propagate, sums
+from circuits.query.kernels import avoiding
 from circuits.query.subject import Subject
 
 Column = Float[np.ndarray, "n"]
@@ -100,9 +101,14 @@ class Totals:
         return found
 
     @cached_property
+    def linear(self) -> sp.csr_array:
+        """Gives the linear graph, strength · ρ, row = target, without constants that hold back."""
+        return self._scaled("strength", self.ratio)
+
+    @cached_property
     def gain(self) -> Column:
         """Gives what one unit more of every node's activation brings to the target."""
-        found = propagate(self._scaled("strength", self.ratio), self._target.astype(np.float64))
+        found = propagate(self.linear, self._target.astype(np.float64))
         found[self.subject.row] = 1
         return found
 
@@ -112,6 +118,15 @@ class Totals:
         found = np.asarray(self.activation * self.gain)
         found[self.subject.row] = self.subject.value
         return found
+
+    def through(self, sets: Bool[np.ndarray, "n k"]) -> Float[np.ndarray, "k"]:
+        """Gives what comes to the target along paths through at least one node of each set, each path once.
+
+        Followed back from the target, a path counts where it first comes to a node of the set: the signed
+        counterpart of `circuits.graph.influence.through`, and in units of the target.
+        """
+        gain = avoiding(self.linear, self._target.astype(np.float64), sets)
+        return np.asarray((sets * self.activation[:, None] * gain).sum(axis=0))
 
     @cached_property
     def lacking(self) -> Column:
