@@ -2,7 +2,7 @@
 import type { Model } from "./model";
 
 /** Most combinations drawn at once besides those of the selected node; a picture of hundreds says nothing. */
-export const MOST_COMBINATIONS = 24;
+export const MOST_COMBINATIONS = 12;
 
 /** So many of the strongest edges of the selected node are drawn each way, whatever the edge threshold. */
 const OF_SELECTED = 8;

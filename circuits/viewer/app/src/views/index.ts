@@ -2,6 +2,7 @@
 import type { ComponentType } from "preact";
 import type { Model } from "../model";
 import type { Store } from "../store";
+import { GraphTable } from "./graph/GraphTable";
 import { GraphView } from "./graph/GraphView";
 
 export interface View {
@@ -16,5 +17,5 @@ export interface View {
 }
 
 export const VIEWS: View[] = [
-  { id: "graph", name: "Graph", empty: () => null, Picture: GraphView, Table: GraphView },
+  { id: "graph", name: "Graph", empty: () => null, Picture: GraphView, Table: GraphTable },
 ];

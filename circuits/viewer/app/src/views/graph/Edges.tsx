@@ -1,0 +1,92 @@
+/** Edges on two canvases: all that are shown, and above them those that are lit, so that lighting draws little. */
+import { useSignalEffect } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Curve, curves, paintCurves, type Palette } from "./curves";
+import { readPalette, watchPalette } from "./palette";
+import type { Scene } from "./scene";
+import { MARGIN } from "./zoom";
+
+/** What a canvas shows, for whoever looks at it with other eyes: tests, and the printed page. */
+export interface DrawnCanvas extends HTMLCanvasElement {
+  circuitsDrawn?: readonly Curve[];
+}
+
+/** More pixels than this a canvas does not get: some browsers refuse, and slow machines wait. */
+const MOST_PIXELS = 16_000_000;
+
+export function Edges({ scene, done }: { scene: Scene; done(): void }) {
+  const all = useRef<HTMLCanvasElement>(null);
+  const lit = useRef<HTMLCanvasElement>(null);
+  const [theme, setTheme] = useState(0);
+  const palette = useRef<Palette | null>(null);
+  useEffect(() => {
+    if (!all.current) return undefined;
+    const anew = () => {
+      palette.current = null;
+      setTheme((was) => was + 1);
+    };
+    return watchPalette(all.current, anew);
+  }, []);
+  const colours = () => (palette.current ??= readPalette(all.current as Element));
+  useFrame([theme], () => {
+    const { store, layout } = scene;
+    const list = curves(store.model, layout.value, store.visibleEdges.value);
+    return () => {
+      paint(all.current, scene, list, colours(), false);
+      done();
+    };
+  });
+  useFrame([theme], () => {
+    const { store, layout, emphasis } = scene;
+    const edges = emphasis.value?.edges ?? [];
+    const list = curves(store.model, layout.value, edges);
+    return () => paint(lit.current, scene, list, colours(), true);
+  });
+  return (
+    <>
+      <canvas ref={all} class="cv-edges" aria-hidden="true" />
+      <canvas ref={lit} class="cv-edges cv-edges-lit" aria-hidden="true" />
+    </>
+  );
+}
+
+/** Runs what it is given whenever a signal it reads changes, and the rest of it at the next frame. */
+function useFrame(also: unknown[], prepare: () => () => void): void {
+  const frame = useRef(0);
+  const last = useRef<(() => void) | null>(null);
+  const soon = () => {
+    cancelAnimationFrame(frame.current);
+    frame.current = requestAnimationFrame(() => last.current?.());
+  };
+  useSignalEffect(() => {
+    last.current = prepare();
+    soon();
+  });
+  useEffect(soon, also);
+  useEffect(() => () => cancelAnimationFrame(frame.current), []);
+}
+
+function paint(canvas: DrawnCanvas | null, scene: Scene, list: readonly Curve[], palette: Palette, strong: boolean) {
+  if (!canvas) return;
+  const { width, height } = scene.size.peek();
+  const across = Math.ceil(width * (1 + 2 * MARGIN));
+  const down = Math.ceil(height * (1 + 2 * MARGIN));
+  if (across === 0 || down === 0) return;
+  const dense = Math.min(densityOf(), Math.sqrt(MOST_PIXELS / (across * down)));
+  const sizes = { width: Math.round(across * dense), height: Math.round(down * dense) };
+  if (canvas.width !== sizes.width) canvas.width = sizes.width;
+  if (canvas.height !== sizes.height) canvas.height = sizes.height;
+  canvas.style.width = `${across}px`;
+  canvas.style.height = `${down}px`;
+  const context = canvas.getContext("2d");
+  if (!context) return;
+  const { x, y, k } = scene.drawn.peek();
+  const window = { width: across, height: down, x: x + MARGIN * width, y: y + MARGIN * height, k, dense };
+  paintCurves(context, list, window, palette, strong);
+  canvas.circuitsDrawn = list;
+}
+
+/** Paper is finer than screens. */
+function densityOf(): number {
+  return matchMedia("print").matches ? Math.max(2, devicePixelRatio) : devicePixelRatio || 1;
+}
