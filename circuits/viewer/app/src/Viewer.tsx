@@ -3,26 +3,33 @@ import { useSignalEffect } from "@preact/signals";
 import { useEffect, useId, useMemo, useRef } from "preact/hooks";
 import type { ViewerDocument } from "./document";
 import type { Host } from "./host";
+import { handle } from "./keys";
 import { Model } from "./model";
+import { GroupPrompt } from "./panels/GroupPrompt";
+import { Help } from "./panels/Help";
+import { SearchBox } from "./panels/SearchBox";
 import { createShell, openPanel, type Shell, watchTheme } from "./panels/shell";
+import { tied } from "./panels/sharing";
 import { Side } from "./panels/Side";
 import { Status } from "./panels/Status";
 import { Toolbar } from "./panels/Toolbar";
-import { createStore } from "./store";
-import "./style/frame.css";
+import { createStore, type Store } from "./store";
 import { VIEWS } from "./views";
 
 /** Below this width panels cover part of the view: they begin folded. */
 const NARROW = 700;
 
 export function Viewer({ document, host }: { document: ViewerDocument; host: Host }) {
-  const shell = useMemo(() => createShell(createStore(new Model(document), host)), [document, host]);
+  const shell = useMemo(() => createShell(started(document, host)), [document, host]);
   const root = useRef<HTMLDivElement>(null);
   const id = useId();
   useEffect(() => {
     shell.root = root.current;
     if ((root.current?.clientWidth ?? NARROW) < NARROW) shell.open.value = false;
-    return watchTheme(shell.outside);
+    const ends = [watchTheme(shell.outside), tied(shell.store)];
+    return () => {
+      for (const end of ends) end();
+    };
   }, [shell]);
   useSignalEffect(() => {
     if (shell.store.selected.value !== null) openPanel(shell, "card");
@@ -35,16 +42,30 @@ export function Viewer({ document, host }: { document: ViewerDocument; host: Hos
       data-theme={shell.theme.value ?? undefined}
       data-lm-suppress-shortcuts="true"
       tabIndex={-1}
+      onKeyDown={(event) => handle(shell, event)}
       aria-label={`Interactive graph: ${document.title}`}
     >
       <Toolbar shell={shell} id={id} />
       <div class="cv-main">
         <ViewArea shell={shell} id={id} />
         <Side shell={shell} id={id} />
+        <Overlay shell={shell} />
       </div>
       <Status shell={shell} />
     </section>
   );
+}
+
+/** The store of a document, with the state its host gives so far as the document has it. */
+function started(document: ViewerDocument, host: Host): Store {
+  const store = createStore(new Model(document), host);
+  const { selected, pinned, view, groups } = host.state ?? {};
+  const known = (node: string) => store.model.rowOf.has(node);
+  if (selected && !known(selected)) store.selected.value = null;
+  if (pinned && !pinned.every(known)) store.pinned.value = new Set(pinned.filter(known));
+  if (view !== undefined && !VIEWS.some(({ id }) => id === view)) store.view.value = VIEWS[0].id;
+  if (groups && Object.keys(groups).length === 0) store.groups.value = {};
+  return store;
 }
 
 /** The view of the chosen tab, as its picture or its table. */
@@ -67,4 +88,17 @@ function ViewArea({ shell, id }: { shell: Shell; id: string }) {
       {nothing ? <p class="cv-empty">{nothing}</p> : <Shown key={view.id} store={store} />}
     </div>
   );
+}
+
+function Overlay({ shell }: { shell: Shell }) {
+  switch (shell.store.overlay.value) {
+    case "search":
+      return <SearchBox shell={shell} />;
+    case "help":
+      return <Help shell={shell} />;
+    case "group":
+      return <GroupPrompt shell={shell} />;
+    case null:
+      return null;
+  }
 }

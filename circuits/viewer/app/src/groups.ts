@@ -1,26 +1,7 @@
-/** Groups: named sets of nodes, their letter and colour, made by hand or by rule, and as a file for `circuits group`. */
+/** Groups: named sets of nodes, made by hand or by rule, and as a file for `circuits group`. */
 import type { Model } from "./model";
 
 export type Groups = Readonly<Record<string, readonly string[]>>;
-
-export interface GroupMark {
-  /** A, B, … Z, AA, …: groups are told apart by it as well as by colour. */
-  letter: string;
-  /** One of the eight colours of the theme. */
-  colour: string;
-}
-
-/** Letter and colour of each group, by name, in the groups' order. */
-export function marks(groups: Groups): ReadonlyMap<string, GroupMark> {
-  return new Map(
-    Object.keys(groups).map((name, place) => [name, { letter: letter(place), colour: `var(--group-${place % 8})` }]),
-  );
-}
-
-function letter(place: number): string {
-  const last = String.fromCharCode(65 + (place % 26));
-  return place < 26 ? last : letter(Math.floor(place / 26) - 1) + last;
-}
 
 /** With a group of these nodes; a node is in one group only, so others lose it, and empty ones go. */
 export function grouped(groups: Groups, name: string, nodes: readonly string[]): Groups {

@@ -26,6 +26,8 @@ export interface Host {
   intervene?(actions: string[]): Promise<Intervened>;
   /** The state to begin with. */
   state?: Partial<SharedState>;
+  /** Calls back with state that is set from outside; gives what ends that. */
+  follow?(apply: (state: Partial<SharedState>) => void): () => void;
   /** Told of each change of the shared state. */
   changed?(state: SharedState): void;
 }

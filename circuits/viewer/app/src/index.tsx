@@ -3,6 +3,7 @@
  * starts from its address; a notebook calls the default export as an anywidget.
  */
 import "./style/theme.css";
+import "./style/frame.css";
 import { startReport } from "./shells/report";
 import { renderWidget } from "./shells/widget";
 

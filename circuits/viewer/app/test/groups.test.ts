@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { dropped, type Groups, grouped, groupFile, marks, refused, removed, renamed, RULES } from "../src/groups";
+import { dropped, type Groups, grouped, groupFile, refused, removed, renamed, RULES } from "../src/groups";
 import { Model } from "../src/model";
 import { small } from "./small";
 
@@ -22,14 +22,6 @@ describe("groups", () => {
     expect(removed(before, "one")).toEqual({ two: ["c"] });
     expect(dropped(before, "one", "a")).toEqual({ one: ["b"], two: ["c"] });
     expect(dropped(before, "two", "c")).toEqual({ one: ["a", "b"] });
-  });
-
-  it("have letters that never repeat, and the theme's colours", () => {
-    const names = Array.from({ length: 60 }, (_, place) => [`g${place}`, ["x"]]);
-    const found = [...marks(Object.fromEntries(names)).values()];
-    expect(found.map(({ letter }) => letter).slice(24, 28)).toEqual(["Y", "Z", "AA", "AB"]);
-    expect(new Set(found.map(({ letter }) => letter)).size).toBe(60);
-    expect(found[9].colour).toBe("var(--group-1)");
   });
 
   it("are found by rule", () => {

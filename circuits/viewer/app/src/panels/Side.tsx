@@ -1,4 +1,8 @@
 /** The panels at the side of the view; below 700 px a sheet at its foot. */
+import { Answer } from "./Answer";
+import { Card } from "./card/Card";
+import { Groups } from "./Groups";
+import { Paths } from "./Paths";
 import { openPanel, type PanelId, type Shell } from "./shell";
 import { Tabs } from "./Tabs";
 
@@ -42,8 +46,21 @@ export function Side({ shell, id }: { shell: Shell; id: string }) {
         tabIndex={0}
         hidden={!open}
       >
-        <p class="cv-muted">Soon.</p>
+        {open && <Panel shell={shell} id={id} />}
       </div>
     </aside>
   );
+}
+
+function Panel({ shell, id }: { shell: Shell; id: string }) {
+  switch (shell.panel.value) {
+    case "card":
+      return <Card shell={shell} />;
+    case "groups":
+      return <Groups shell={shell} />;
+    case "paths":
+      return <Paths shell={shell} />;
+    case "answer":
+      return <Answer shell={shell} id={id} />;
+  }
 }

@@ -8,7 +8,6 @@ import { Tabs } from "./Tabs";
 
 export function Toolbar({ shell, id }: { shell: Shell; id: string }) {
   const { store } = shell;
-  const table = store.shape.value === "table";
   const dark = (shell.theme.value ?? shell.outside.value) === "dark";
   return (
     <div class="cv-toolbar">
@@ -36,16 +35,23 @@ export function Toolbar({ shell, id }: { shell: Shell; id: string }) {
             <SearchIcon />
             <span>Search</span> <kbd aria-hidden="true">/</kbd>
           </button>
-          <Switch
-            name="Table"
-            key_="T"
-            on={table}
-            press={() => {
-              store.shape.value = table ? "picture" : "table";
-            }}
-          >
-            Table
-          </Switch>
+          <div class="cv-either" role="group" aria-label="As">
+            {(["picture", "table"] as const).map((shape) => (
+              <button
+                type="button"
+                key={shape}
+                class="cv-button"
+                aria-pressed={store.shape.value === shape}
+                aria-keyshortcuts="T"
+                title={`As a ${shape} (T)`}
+                onClick={() => {
+                  store.shape.value = shape;
+                }}
+              >
+                {shape === "picture" ? "Picture" : "Table"}
+              </button>
+            ))}
+          </div>
           <Switch
             name="Combinations"
             key_="I"
@@ -69,7 +75,7 @@ export function Toolbar({ shell, id }: { shell: Shell; id: string }) {
           {store.host.kind !== "server" && (
             <Switch
               name="Full window"
-              key_="F"
+              key_="W"
               on={shell.full.value}
               press={() => {
                 shell.full.value = !shell.full.value;

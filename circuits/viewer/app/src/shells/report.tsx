@@ -1,6 +1,8 @@
-/** The viewer inside a report: its document stands in the page. */
+/** The viewer inside a report: its document stands in the page, its state in the address. */
 import { render } from "preact";
 import type { ViewerDocument } from "../document";
+import type { Host } from "../host";
+import { read, written } from "../panels/address";
 import { Viewer } from "../Viewer";
 
 /** Mounts the viewer where the page has `#circuits-viewer` and `#circuits-document`. */
@@ -10,5 +12,33 @@ export function startReport(): void {
   if (!place || !data) return;
   const given = JSON.parse(data.textContent ?? "") as ViewerDocument;
   place.replaceChildren();
-  render(<Viewer document={given} host={{ kind: "report" }} />, place);
+  render(<Viewer document={given} host={addressed(given)} />, place);
+  if (read(location.hash)) place.scrollIntoView();
+}
+
+/** Reads the state from the address at first and whenever it changes, and writes it there. */
+function addressed(given: ViewerDocument): Host {
+  const concepts = JSON.stringify(Object.fromEntries(given.graph.concepts.map(({ name, nodes }) => [name, nodes])));
+  return {
+    kind: "report",
+    state: read(location.hash) ?? {},
+    changed(state) {
+      const fragment = written(state, JSON.stringify(state.groups) === concepts);
+      try {
+        history.replaceState(history.state, "", fragment);
+      } catch {
+        // a page in a frame without an address of its own keeps its state to itself
+      }
+    },
+    follow(apply) {
+      const look = () => {
+        const state = read(location.hash);
+        if (!state) return;
+        apply(state);
+        document.getElementById("circuits-viewer")?.scrollIntoView();
+      };
+      addEventListener("hashchange", look);
+      return () => removeEventListener("hashchange", look);
+    },
+  };
 }
