@@ -43,6 +43,8 @@ export interface Store {
   readonly selected: Signal<string | null>;
   /** The node that has the keyboard in the graph; what P, F and Enter act on. */
   readonly focused: Signal<string | null>;
+  /** The combination that is looked at, by its id in the document; the same in all views. */
+  readonly combination: Signal<string | null>;
   /** The node under the pointer. */
   readonly hovered: Signal<string | null>;
   readonly pinned: Signal<ReadonlySet<string>>;
@@ -124,6 +126,7 @@ export function createStore(model: Model, host: Host): Store {
     shape: signal<Shape>("picture"),
     selected,
     focused: signal<string | null>(null),
+    combination: signal<string | null>(null),
     hovered: signal<string | null>(null),
     pinned,
     groups,

@@ -2,8 +2,17 @@
 import type { ComponentType } from "preact";
 import type { Model } from "../model";
 import type { Store } from "../store";
+import * as empty from "./empty";
 import { GraphTable } from "./graph/GraphTable";
 import { GraphView } from "./graph/GraphView";
+import { HyperedgesTable } from "./hyperedges/HyperedgesTable";
+import { HyperedgesView } from "./hyperedges/HyperedgesView";
+import { MatrixTable } from "./matrix/MatrixTable";
+import { MatrixView } from "./matrix/MatrixView";
+import { QkTable } from "./qk/QkTable";
+import { QkView } from "./qk/QkView";
+import { UpsetTable } from "./upset/UpsetTable";
+import { UpsetView } from "./upset/UpsetView";
 
 export interface View {
   id: string;
@@ -18,4 +27,8 @@ export interface View {
 
 export const VIEWS: View[] = [
   { id: "graph", name: "Graph", empty: () => null, Picture: GraphView, Table: GraphTable },
+  { id: "hyperedges", name: "Combinations", empty: empty.combinations, Picture: HyperedgesView, Table: HyperedgesTable },
+  { id: "upset", name: "UpSet", empty: empty.combinations, Picture: UpsetView, Table: UpsetTable },
+  { id: "matrix", name: "Layers", empty: empty.matrix, Picture: MatrixView, Table: MatrixTable },
+  { id: "qk", name: "Query–key", empty: empty.qk, Picture: QkView, Table: QkTable },
 ];
