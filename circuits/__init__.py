@@ -64,11 +64,16 @@ if TYPE_CHECKING:
     from circuits.models.load import load_model
     from circuits.planted.plant import plant
     from circuits.plot.agreement import agreement
+    from circuits.plot.difference import difference
+    from circuits.plot.hypergraph import hypergraph
     from circuits.plot.matrix import interaction_matrix
     from circuits.plot.network import network
     from circuits.plot.orders import interaction_orders
     from circuits.plot.save import save as save_figure
+    from circuits.plot.sentence import sentence
+    from circuits.plot.strongest_paths import strongest_paths
     from circuits.plot.upset import upset
+    from circuits.plot.waterfall import waterfall
     from circuits.prompt import FeatureTarget, Logit, LogitDifference, Prompt, TopLogits
     from circuits.query.answer import Answer
     from circuits.query.ask.builder import ask
@@ -144,12 +149,14 @@ __all__ = [
     "contrast",
     "cuts",
     "describe",
+    "difference",
     "estimate",
     "evaluate",
     "extract",
     "faithfulness",
     "group",
     "groups",
+    "hypergraph",
     "interact",
     "interaction_matrix",
     "interaction_orders",
@@ -179,15 +186,18 @@ __all__ = [
     "save_run",
     "save_trace",
     "scores",
+    "sentence",
     "similar",
     "sql",
     "steer",
+    "strongest_paths",
     "to_networkx",
     "to_scipy",
     "unexplained",
     "ungroup",
     "upset",
     "verify",
+    "waterfall",
     "why",
 ]
 
@@ -238,12 +248,14 @@ _HOMES: Final = {
     "contrast": "query.contrast.contrast",
     "cuts": "query.cuts.cuts",
     "describe": "cards.describe.describe",
+    "difference": "plot.difference.difference",
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
     "extract": "extraction.extract.extract",
     "faithfulness": "intervene.faithfulness.faithfulness",
     "group": "query.grouping.group.group",
     "groups": "query.grouping.answer.groups",
+    "hypergraph": "plot.hypergraph.hypergraph",
     "interact": "engine.interact.interact",
     "interaction_matrix": "plot.matrix.interaction_matrix",
     "interaction_orders": "plot.orders.interaction_orders",
@@ -273,15 +285,18 @@ _HOMES: Final = {
     "save_run": "graph.io.save_run",
     "save_trace": "trace_io.save_trace",
     "scores": "graph.influence.scores",
+    "sentence": "plot.sentence.sentence",
     "similar": "query.similar.similar",
     "sql": "query.sql.ask.sql",
     "steer": "intervene.steer.steer",
+    "strongest_paths": "plot.strongest_paths.strongest_paths",
     "to_networkx": "graph.views.to_networkx",
     "to_scipy": "graph.views.to_scipy",
     "unexplained": "query.unexplained.unexplained",
     "ungroup": "graph.concept_graph.ungroup",
     "upset": "plot.upset.upset",
     "verify": "intervene.verify.verify",
+    "waterfall": "plot.waterfall.waterfall",
     "why": "query.why.why",
 }
 """Where each public name lives, below this package."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -20,7 +21,20 @@ if TYPE_CHECKING:
     from circuits.graph.graph import Graph
 
 FORMATS = (".svg", ".png", ".pdf")
-Kind = Literal["network", "concepts", "matrix", "upset", "orders", "diff"]
+Kind = Literal[
+    "network", "sentence", "paths", "waterfall", "concepts", "hypergraph", "upset", "matrix", "orders",
+    "agreement", "diff",
+]  # fmt: skip
+KINDS: Final = (
+    "network: tokens across, layers upwards; sentence: the prompt, each token shaded by what it brings;"
+    " paths: the strongest ways to the output; waterfall: what it is the sum of; concepts: those of the run"
+    " as one node. Of interactions: hypergraph, who acts together on what; upset, the strongest side by side;"
+    " matrix, layer by layer; orders, single nodes, pairs and triples as one sum. Of a run that was verified:"
+    " agreement, predicted against measured. Of two runs (--against): diff."
+)
+INTERACTIONS: Final = ("hypergraph", "upset", "matrix", "orders")
+WHOLE: Final = ("concepts", "matrix")
+"""Pictures of all targets together."""
 Against = Annotated[
     Path | None,
     typer.Option(metavar="RUN2", help="Draw what differs from this run, as `circuits contrast` tells it."),
@@ -35,25 +49,18 @@ def plot(
             "--out", "-o", metavar="FILE", rich_help_panel=options.OUT, help="An .svg, .png or .pdf file."
         ),
     ],
-    kind: Annotated[
-        Kind,
-        typer.Option(
-            "--kind",
-            help="network: tokens across, layers upwards; concepts: each concept of the run as one node. Of"
-            " interactions: matrix, layer by layer; upset, the strongest combinations; orders, single nodes,"
-            " pairs and triples as one sum. Of two runs (--against): diff.",
-        ),
-    ] = "network",
+    kind: Annotated[Kind, typer.Option("--kind", help=KINDS)] = "network",
     against: Against = None,
     target: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Of two runs, what both are asked about.")
+        str | None,
+        typer.Option(metavar="NODE", help="What the picture is about; the run's targets unless given."),
     ] = None,
     nodes: Annotated[int, typer.Option(metavar="N", min=1, help="How many nodes to draw.")] = 40,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw a run: its strongest nodes and edges, or which of them act together.
+    """Draw a run: its strongest nodes and edges, which of them act together, how far it is right.
 
     ```
     circuits plot run/france -o france.svg
@@ -66,22 +73,34 @@ def plot(
     check_output(out, overwrite=overwrite)
     if against is not None and kind in ("network", "diff"):
         kind = "diff"
-    elif against is not None or target is not None or kind == "diff":
-        raise UsageError(
-            "Two runs are drawn by --kind diff: give --against RUN2, and --target with it alone."
-        )
+    elif against is not None or kind == "diff":
+        raise UsageError("Two runs are drawn by --kind diff, which needs the second: --against RUN2.")
+    if target is not None and kind in WHOLE:
+        raise UsageError(f"--kind {kind} draws all of a run: leave out --target.")
     graph = open_run(run)
-    if kind == "concepts" and not graph.nodes["concept"].drop_nulls().len():
-        command = f"circuits group {shlex.quote(str(run))} --save"
-        raise UsageError(f"{run} holds no concepts to draw: find and keep them with `{command}`.")
-    if kind not in ("network", "concepts", "diff") and not len(graph.hyperedges):
-        command = f"circuits interact {shlex.quote(str(run))}"
-        raise UsageError(f"{run} holds no interactions to draw: compute them with `{command}`.")
+    _check_there(graph, run, kind)
     from circuits.plot.save import save
 
-    drawn = _figure(graph, kind, nodes) if against is None else _difference(graph, against, target, nodes)
+    if against is not None:
+        drawn = _difference(graph, against, target, nodes)
+    else:
+        drawn = _drawn(graph, kind, target, nodes)
     save(drawn, out, overwrite=overwrite)
     Output(json, quiet).result(heading(f"Wrote {out}."), {"file": str(out), "run": str(run), "kind": kind})
+
+
+def _check_there(graph: Graph, run: Path, kind: Kind) -> None:
+    """Refuses to draw what the run does not hold, and says which command makes it."""
+    where = shlex.quote(str(run))
+    if kind == "concepts" and not graph.nodes["concept"].drop_nulls().len():
+        command = f"circuits group {where} --save"
+        raise UsageError(f"{run} holds no concepts to draw: find and keep them with `{command}`.")
+    if kind in INTERACTIONS and not len(graph.hyperedges):
+        command = f"circuits interact {where}"
+        raise UsageError(f"{run} holds no interactions to draw: compute them with `{command}`.")
+    if kind == "agreement" and not len(graph.verdicts):
+        command = f"circuits verify {where}"
+        raise UsageError(f"Nothing {run} predicts was tried on the model: do so with `{command}`.")
 
 
 def _difference(graph: Graph, against: Path, target: str | None, nodes: int) -> Axes:
@@ -92,18 +111,25 @@ def _difference(graph: Graph, against: Path, target: str | None, nodes: int) -> 
     return difference(answer.highlight, nodes=nodes)
 
 
-def _figure(graph: Graph, kind: Kind, nodes: int) -> Axes:
+def _drawn(graph: Graph, kind: Kind, target: str | None, nodes: int) -> Axes:
     from circuits import plot as pictures
+    from circuits.graph.concept_graph import concept_graph
+    from circuits.query.grouping.answer import LOSS
+    from circuits.query.subject import Subject
+    from circuits.query.why import why
 
-    if kind == "matrix":
-        return pictures.interaction_matrix(graph)
-    if kind == "upset":
-        return pictures.upset(graph)
-    if kind == "orders":
-        return pictures.interaction_orders(graph)
-    if kind == "concepts":
-        from circuits.graph.concept_graph import concept_graph
-        from circuits.query.grouping.answer import LOSS
-
-        graph = concept_graph(graph, only=True, loss=LOSS)
-    return pictures.network(graph, nodes=nodes)
+    made: Mapping[str, Callable[[], Axes]] = {
+        "network": lambda: pictures.network(
+            graph if target is None else Subject.of(graph, target).graph, nodes=nodes
+        ),
+        "sentence": lambda: pictures.sentence(graph, target),
+        "paths": lambda: pictures.strongest_paths(graph, target=target),
+        "waterfall": lambda: pictures.waterfall(why(graph, target)),
+        "concepts": lambda: pictures.network(concept_graph(graph, only=True, loss=LOSS), nodes=nodes),
+        "hypergraph": lambda: pictures.hypergraph(graph, target=target),
+        "upset": lambda: pictures.upset(graph, target=target),
+        "matrix": lambda: pictures.interaction_matrix(graph),
+        "orders": lambda: pictures.interaction_orders(graph, target),
+        "agreement": lambda: pictures.agreement(graph, target=target),
+    }
+    return made[kind]()

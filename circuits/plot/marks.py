@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from matplotlib.patches import Circle, Patch, RegularPolygon
+
+from circuits.graph.graph import Graph
 from circuits.plot import style
 from circuits.plot.labels import Rectangle
 from circuits.plot.layout import LOGIT_LEVEL, TOKEN_LEVEL
@@ -115,3 +119,23 @@ def mark_of(row: dict[str, Any], naming: Naming, largest: float) -> Mark:
         radius = LARGEST
     text = style.fitted(_called(row), LABEL_WIDTH) if kind == "feature" else ""
     return Mark(node, kind, 0, 0, radius, radius, text)
+
+
+def symbol(graph: Graph, node: str, x: float, y: float, *, gid: str | None = None) -> Patch:
+    """Gives the shape of a node by its kind, of one size: words square, errors diamonds, outputs dark.
+
+    Args:
+        graph: whose node it is; what is no node of it is a concept.
+        node: its name.
+        x: its middle, inches from the left.
+        y: its middle, inches from the bottom.
+        gid: its name in the picture.
+    """
+    kind = str(graph.nodes["kind"][graph.index[node]]) if node in graph.index else "concept"
+    look: dict[str, Any] = {"gid": gid, "zorder": 3, "lw": 0.7}
+    if kind in ("token", "position", "logit"):
+        fill = style.INK if kind == "logit" else style.WORD
+        return RegularPolygon((x, y), 4, radius=0.075, orientation=np.pi / 4, fc=fill, ec="none", **look)
+    if kind == "error":
+        return RegularPolygon((x, y), 4, radius=0.07, fc=style.PAPER, ec=style.MUTED, **look)
+    return Circle((x, y), 0.055, fc=style.FEATURE, ec="none", **look)

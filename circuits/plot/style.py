@@ -42,6 +42,8 @@ SIZE: Final = 7.0
 SMALL: Final = 6.0
 TITLE: Final = 9.0
 POINTS: Final = 72.0
+WIDEST: Final = 400
+"""Characters of a text that are measured, at most: no more fit on any figure."""
 
 
 def figure(width: float, height: float) -> Figure:
@@ -82,12 +84,12 @@ def drawable(text: str) -> str:
     return "".join(c if ord(c) in known and c.isprintable() else "▯" for c in shown)
 
 
-def fitted(text: str, width: float, size: float = SIZE) -> str:
+def fitted(text: str, width: float, size: float = SIZE, weight: str = "normal") -> str:
     """Gives as much of a text as fits into `width` inches, an ellipsis where it was cut."""
-    if text_width(text, size) <= width:
+    if len(text) <= WIDEST and text_width(text, size, weight) <= width:
         return text
-    kept = text
-    while kept and text_width(kept + "…", size) > width:
+    kept = text[:WIDEST]
+    while kept and text_width(kept + "…", size, weight) > width:
         kept = kept[:-1]
     return kept.rstrip(' ,·"→') + "…"
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from circuits.errors import UsageError
 from circuits.graph.graph import Graph
 from circuits.plot import style
 from circuits.plot.board import board
+from circuits.plot.combined import MOST, Combined, called, combined
 from circuits.plot.diamonds import SIGNS, WORDS
-from circuits.plot.marks import feature_label
 from circuits.query.answer import Answer
-from circuits.query.combinations import combinations_table
-from circuits.query.orders import NONE
-from circuits.query.subject import Subject
-from circuits.query.text import Naming, percent, signed
-
-MOST: Final = 12
-"""Combinations drawn, at most."""
+from circuits.query.text import Naming
 
 PITCH = 0.44  # inches from column to column
 LINE = 0.19
@@ -33,7 +23,6 @@ BARS = 1.5
 SIGN = 0.24  # room for the signs of the kinds
 GAP = 0.22
 MARGIN = 0.12
-NAME = 2.6  # of a row, at most
 KEY = 1.9  # what explains the bars, at least
 DOT = 0.045
 
@@ -62,26 +51,11 @@ def upset(
     Example:
         >>> save(upset(graph), "upset.svg")  # doctest: +SKIP
     """
-    if most < 1:
-        raise UsageError(f"The {most} strongest combinations were asked for: give 1 or more.")
-    if isinstance(graph, Answer):
-        table, whole = graph.tables.get("combinations"), graph.highlight
-    else:
-        whole = graph
-        table = combinations_table(Subject.of(graph, target), most) if len(graph.hyperedges) else None
-    if table is None:
-        raise UsageError(NONE)
-    columns = _columns(table, most)
-    if not columns:
-        raise UsageError("No interaction bears on this target: there is nothing to draw.")
-    return _drawn(whole, columns, ax)
-
-
-def _drawn(whole: Graph, columns: Sequence[_Column], ax: Axes | None) -> Axes:
+    whole, columns = combined(graph, target, most)
     naming = Naming.of(whole)
     members = list(dict.fromkeys(name for column in columns for name in column.members))
     targets = list(dict.fromkeys(column.where for column in columns))
-    texts = {name: _text(whole, naming, name) for name in (*members, *targets)}
+    texts = {name: called(whole, naming, name) for name in (*members, *targets)}
     left = MARGIN + max(KEY, *(style.text_width(text) for text in texts.values())) + 0.15
     floor = LINE * (len(members) + len(targets)) + GAP
     width, height = left + PITCH * len(columns) + MARGIN, floor + SIGN + BARS + 2 * MARGIN
@@ -94,47 +68,6 @@ def _drawn(whole: Graph, columns: Sequence[_Column], ax: Axes | None) -> Axes:
         _bars(axes, columns, (left, base + LINE * len(members) + SIGN))
         _key(axes, columns, naming, (left - 0.14, base, height - MARGIN))
     return axes
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One combination: who, on what, its bar with interval, the text on it."""
-
-    name: str
-    members: tuple[str, ...]
-    where: str
-    kind: str
-    value: float
-    low: float
-    high: float
-    text: str
-    relative: bool
-
-
-def _columns(table: pl.DataFrame, most: int) -> list[_Column]:
-    """Gives the combinations drawn; those without the quantity drawn are left out."""
-    rows = table.head(most).to_dicts()
-    alone = len({row["where"] for row in rows}) == 1 or all(row["share"] is None for row in rows)
-    found = []
-    for row in rows:
-        if not row["weight"] or (not alone and row["share"] is None):
-            continue
-        unit = 1.0 if alone else row["share"] / abs(row["weight"])
-        value = row["weight"] * unit
-        low, high = (value if row[end] is None else row[end] * unit for end in ("low", "high"))
-        text = signed(value) if alone else ("−" if value < 0 else "+") + percent(abs(value))
-        members = tuple(row["members"])
-        found.append(
-            _Column(row["hyperedge"], members, row["where"], row["kind"], value, low, high, text, not alone)
-        )
-    return found
-
-
-def _text(graph: Graph, naming: Naming, name: str) -> str:
-    """Gives the name of a row: the node, and its label where it has one."""
-    label = graph.nodes["label"][graph.index[name]] if name in graph.index else None
-    said = f"{naming.brief(name)}  {feature_label(label, name)}" if label else naming.brief(name)
-    return style.fitted(style.drawable(said), NAME)
 
 
 Places = tuple[Mapping[str, float], Mapping[str, float]]
@@ -164,7 +97,7 @@ def _names(axes: Axes, rows: Places, texts: Mapping[str, str], ends: tuple[float
             )
 
 
-def _key(axes: Axes, columns: Sequence[_Column], naming: Naming, at: tuple[float, float, float]) -> None:
+def _key(axes: Axes, columns: Sequence[Combined], naming: Naming, at: tuple[float, float, float]) -> None:
     """Draws what bars, signs and squares mean, left of the bars."""
     right, base, top = at
     kinds = {column.kind for column in columns}
@@ -181,7 +114,7 @@ def _key(axes: Axes, columns: Sequence[_Column], naming: Naming, at: tuple[float
     axes.text(right, base - GAP / 2, "acts on", ha="right", va="center", **look)
 
 
-def _dots(axes: Axes, columns: Sequence[_Column], rows: Places, left: float) -> None:
+def _dots(axes: Axes, columns: Sequence[Combined], rows: Places, left: float) -> None:
     """Draws members as joined dots (gid `dot:id→node`), what is acted on as a square."""
     members, targets = rows
     for i, column in enumerate(columns):
@@ -197,7 +130,7 @@ def _dots(axes: Axes, columns: Sequence[_Column], rows: Places, left: float) -> 
         axes.add_patch(Rectangle((x - DOT, below - DOT), 2 * DOT, 2 * DOT, fc=style.INK, ec="none", zorder=3))
 
 
-def _bars(axes: Axes, columns: Sequence[_Column], corner: tuple[float, float]) -> None:
+def _bars(axes: Axes, columns: Sequence[Combined], corner: tuple[float, float]) -> None:
     """Draws a bar (gid `bar:id`) with its interval and number above each column, and its sign."""
     left, bottom = corner
     low = min(0.0, *(min(c.value, c.low) for c in columns))

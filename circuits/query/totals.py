@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,6 +128,27 @@ class Totals:
         """
         gain = avoiding(self.linear, self._target.astype(np.float64), sets)
         return np.asarray((sets * self.activation[:, None] * gain).sum(axis=0))
+
+    def passing(self, nodes: Sequence[str]) -> Column:
+        """Gives what of each node's `total` runs through some nodes: what is lost when these pass nothing on.
+
+        Their own is all theirs; of others it is the sum over the paths that meet one of them. Parts of
+        sets of nodes that lie on the same paths overlap, so they do not add up to `total`.
+
+        Args:
+            nodes: names of nodes.
+
+        Raises:
+            NotFound: one of them is no node of the graph.
+        """
+        rows = [self.graph.row(node) for node in nodes]
+        ratio = self.ratio.copy()
+        ratio[rows] = 0
+        past = propagate(self._scaled("strength", ratio), self._target.astype(np.float64))
+        found = self.activation * (self.gain - past)
+        found[self.subject.row] = 0
+        found[rows] = self.total[rows]
+        return np.asarray(found)
 
     @cached_property
     def lacking(self) -> Column:
