@@ -127,7 +127,7 @@ class Totals:
         counterpart of `circuits.graph.influence.through`, and in units of the target.
         """
         gain = avoiding(self.linear, self._target.astype(np.float64), sets)
-        return np.asarray((sets * self.activation[:, None] * gain).sum(axis=0))
+        return np.asarray(np.where(sets, self.activation[:, None] * gain, 0).sum(axis=0))
 
     def passing(self, nodes: Sequence[str]) -> Column:
         """Gives what of each node's `total` runs through some nodes: what is lost when these pass nothing on.

@@ -102,13 +102,14 @@ class _Strings:
     def __init__(self, cards: Cards) -> None:
         self.cards = cards
         self.told: list[str] = []
-        self.place: dict[int, int] = {}
+        self.place: dict[str, int] = {}
 
     def of(self, token: int) -> int:
-        if token not in self.place:
-            self.place[token] = len(self.told)
-            self.told.append(self.cards.strings[token])
-        return self.place[token]
+        text = self.cards.strings[token]
+        if text not in self.place:
+            self.place[text] = len(self.told)
+            self.told.append(text)
+        return self.place[text]
 
     def weighed(self, tokens: list[int], by: list[float]) -> list[list[float]]:
         return [[self.of(token), weight] for token, weight in zip(tokens, by, strict=True)]

@@ -121,7 +121,7 @@ def told(graph: Graph, rows: pl.DataFrame) -> list[str]:
         )
         said.append(
             f"Of {len(together):,} combinations {len(shown):,} are here, those of the largest share of what"
-            f" moves the target, each channel with its part of the places: {by}."
+            f" moves the target, if they move it at all, each channel with its part of the places: {by}."
         )
     if parts:
         said.append(

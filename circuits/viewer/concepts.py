@@ -92,8 +92,9 @@ def concept_parts(
         return [], [], []
     graph = focus.graph
     sets = concepts.sets(graph)
-    passing = _passing(focus, sets)
-    total = np.full(len(concepts.made), np.nan) if focus.totals is None else focus.totals.through(sets)
+    with np.errstate(all="ignore"):  # what is not finite is told as unknown
+        passing = _passing(focus, sets)
+        total = np.full(len(concepts.made), np.nan) if focus.totals is None else focus.totals.through(sets)
     parts, said = [], []
     columns = zip(concepts.made, concepts.origin, concepts.evidence, strict=True)
     for place, (one, origin, evidence) in enumerate(columns):
