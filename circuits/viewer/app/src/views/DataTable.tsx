@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import type { TablePart } from "../document";
-import { count } from "../format";
+import { count, short } from "../format";
 import "../style/table.css";
 import { csv, type Cell, type Order, sorted } from "./table";
 
@@ -172,5 +172,6 @@ function Taken({ name, text }: { name: string; text(): string }) {
 }
 
 function told(cell: Cell): string {
-  return cell === null ? "–" : typeof cell === "boolean" ? (cell ? "yes" : "no") : String(cell);
+  if (cell === null) return "–";
+  return typeof cell === "boolean" ? (cell ? "yes" : "no") : typeof cell === "number" ? String(cell) : short(cell, 400);
 }

@@ -1,5 +1,6 @@
 /** Layers at the left and tokens below, which stay in sight while the picture is moved. */
 import { useMemo } from "preact/hooks";
+import { short } from "../../format";
 import { cut } from "./labelling";
 import type { Scene } from "./scene";
 import { textWidth } from "./text";
@@ -80,10 +81,15 @@ function useTokens(scene: Scene, k: number, aslant: boolean): string[] {
   return useMemo(
     () =>
       layout.columns.map(({ pos, width }) => {
-        const text = pos === null ? "none" : scene.store.model.graph.tokens[pos].trim() || "␣";
+        const text = pos === null ? "none" : tokenText(scene.store.model.graph.tokens[pos] ?? "");
         const room = aslant ? 74 : width * (step / 20) - 14;
-        return textWidth(text.slice(0, 60)) <= room && text.length <= 60 ? text : cut(text, room, textWidth) || "…";
+        return textWidth(text) <= room ? text : cut(text, room, textWidth) || "…";
       }),
     [layout, step, aslant],
   );
+}
+
+/** A token without the space before it, which says nothing along an axis; what has no shape is made visible. */
+function tokenText(token: string): string {
+  return short(token.trim() === "" ? token : token.trim());
 }

@@ -1,6 +1,6 @@
 /** The twin of the graph: the nodes and the edges that it shows, as tables. */
 import { useMemo } from "preact/hooks";
-import { percent, plain, signed } from "../../format";
+import { percent, plain, shown, signed } from "../../format";
 import type { Store } from "../../store";
 import { type Column, DataTable } from "../DataTable";
 import { KindMark } from "./Glyph";
@@ -86,7 +86,7 @@ function Chosen({ store, row, mark = false }: { store: Store; row: number; mark?
   const { nodes } = store.model.graph;
   return (
     <button type="button" data-node={nodes.node[row]} onClick={() => store.select(nodes.node[row])}>
-      {mark && <KindMark kind={nodes.kind[row]} />} {nodes.name[row]}
+      {mark && <KindMark kind={nodes.kind[row]} />} {shown(nodes.name[row])}
     </button>
   );
 }

@@ -24,7 +24,7 @@ export function Nodes({ scene, stop }: { scene: Scene; stop: number | null }) {
             y={point.y}
             r={point.r}
             says={spoken(store, row, degrees.get(row))}
-            colour={mark?.colour ?? -1}
+            colour={mark ? `var(--group-${mark.colour})` : ""}
             letter={mark?.letter ?? ""}
             pinned={store.pinned.value.has(node[row])}
             selected={store.selected.value === node[row]}
@@ -44,8 +44,8 @@ interface NodeProps {
   y: number;
   r: number;
   says: string;
-  /** Of its group; −1 where it is in none. */
-  colour: number;
+  /** Of its group; empty where it is in none. */
+  colour: string;
   letter: string;
   pinned: boolean;
   selected: boolean;
@@ -74,7 +74,7 @@ class Node extends Component<NodeProps> {
         data-row={row}
         data-node={name}
       >
-        <circle class={colour < 0 ? "cv-ring" : `cv-ring cv-group-${colour}`} r={Math.max(r + 3, 9)} />
+        <circle class="cv-ring" style={colour ? { stroke: colour } : undefined} r={Math.max(r + 3, 9)} />
         <Glyph kind={kind} r={r} />
         {letter && (
           <text class="cv-letter" y={0} font-size={Math.max(7, Math.min(10, r * 1.4))}>

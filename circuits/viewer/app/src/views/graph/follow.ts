@@ -1,5 +1,5 @@
 /** Following influence over several steps: the strongest paths, then all that lies down- or upstream. */
-import { count, percent } from "../../format";
+import { count, percent, short } from "../../format";
 import type { Model } from "../../model";
 import { closure, type Path, shareOfAll, strongestPaths } from "../../paths";
 import { edgeKey, type Store } from "../../store";
@@ -92,5 +92,5 @@ function light(store: Store, rows: Iterable<number>, edges: Iterable<number>, wh
 }
 
 function nameOf(model: Model, row: number): string {
-  return model.graph.nodes.name[row].slice(0, 80);
+  return short(model.graph.nodes.name[row], 80);
 }

@@ -39,9 +39,9 @@ export function placeLabels(
     const top = point.y * scale - HEIGHT / 2;
     const end = Math.min(begin + LONGEST, lines.next(top, top + HEIGHT, begin) - 4, layout.width * scale + 8);
     const room = end - begin;
-    const whole = width(text.slice(0, 80));
+    const whole = width(text);
     if (room < Math.min(LEAST, whole)) continue;
-    const fits = whole <= room && text.length <= 80 ? text : cut(text, room, width);
+    const fits = whole <= room ? text : cut(text, room, width);
     if (fits === "") continue;
     lines.add(top, top + HEIGHT, begin, begin + Math.min(room, whole));
     placed.push({ row, text: fits, x: begin / scale, y: point.y, width: Math.min(room, whole) / scale });
@@ -51,9 +51,9 @@ export function placeLabels(
 
 /** The longest beginning that fits with an ellipsis. */
 export function cut(text: string, room: number, width: (text: string) => number): string {
-  const letters = [...text.slice(0, 160)];
+  const letters = [...text];
   let least = 0;
-  let most = Math.min(letters.length, 80);
+  let most = letters.length;
   while (least < most) {
     const middle = Math.ceil((least + most) / 2);
     if (width(`${letters.slice(0, middle).join("")}…`) <= room) least = middle;

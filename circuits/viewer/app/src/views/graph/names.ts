@@ -1,19 +1,19 @@
 /** How nodes and combinations of the graph are called, in full and beside their mark. */
-import { percent, plain, signed } from "../../format";
+import { percent, plain, short, signed } from "../../format";
 import type { Model } from "../../model";
 import type { Store } from "../../store";
 
 /** “feature L2 'Texas', at “ Dallas”, influence 12%, 3 in, 5 out”. */
 export function spoken(store: Store, row: number, [into, out]: readonly [number, number] = [0, 0]): string {
   const { nodes } = store.model.graph;
-  const name = nodes.name[row].slice(0, 200);
+  const name = short(nodes.name[row], 120);
   const parts = [kindName(store.model, row) + (nodes.kind[row] === "error" ? "" : ` '${name}'`)];
   const token = store.model.token(row);
-  if (token !== null && nodes.kind[row] !== "token") parts.push(`at “${token.slice(0, 80)}”`);
+  if (token !== null && nodes.kind[row] !== "token") parts.push(`at “${short(token)}”`);
   if (nodes.influence[row] !== null && nodes.kind[row] !== "logit") parts.push(`influence ${percent(nodes.influence[row])}`);
   parts.push(`${into} in, ${out} out`);
   const group = store.groupOf.value.get(nodes.node[row]);
-  if (group) parts.push(`group ${group}`);
+  if (group) parts.push(`group ${short(group)}`);
   if (store.pinned.value.has(nodes.node[row])) parts.push("pinned");
   return parts.join(", ");
 }
@@ -27,14 +27,16 @@ export function kindName(model: Model, row: number): string {
 
 /** What stands beside a node: nothing where tokens along the axis say it, or where it would say nothing. */
 export function beside(model: Model, row: number): string {
-  const { kind, name, layer } = model.graph.nodes;
+  const { kind, layer } = model.graph.nodes;
   if (kind[row] === "token" || kind[row] === "position") return "";
   if (kind[row] === "error") return "error";
+  const name = short(model.graph.nodes.name[row], 80);
   if (kind[row] === "logit") {
     const target = model.graph.targets.find((one) => one.node === model.graph.nodes.node[row]);
-    return target?.probability == null ? name[row] : `${name[row]} ${percent(target.probability)}`;
+    return target?.probability == null ? name : `${name} ${percent(target.probability)}`;
   }
-  return kind[row] === "feature" ? name[row].replace(new RegExp(`^${layer[row]}/`), "") : name[row];
+  // the layer is told by the axis
+  return kind[row] === "feature" && name.startsWith(`${layer[row]}/`) ? name.slice(name.indexOf("/") + 1) : name;
 }
 
 const GATES = { and: "AND", or: "OR", inhibit: "INH", xor: "XOR", additive: "ADD", other: "MIX" } as const;
@@ -50,11 +52,11 @@ export function gateWord(model: Model, combination: number): string {
 export function combinationName(model: Model, combination: number): string {
   const { text, target, weight, low, high } = model.graph.hyperedges;
   const row = model.rowOf.get(target[combination]);
-  const towards = row === undefined ? target[combination] : model.graph.nodes.name[row];
+  const towards = short(row === undefined ? target[combination] : model.graph.nodes.name[row], 80);
   const interval =
     low[combination] === null || high[combination] === null
       ? ""
       : ` (${plain(low[combination])} to ${plain(high[combination])})`;
-  const members = text[combination].slice(0, 300);
-  return `${gateWord(model, combination)} of ${members} towards ${towards.slice(0, 120)}: ${signed(weight[combination])}${interval}`;
+  const members = short(text[combination], 200);
+  return `${gateWord(model, combination)} of ${members} towards ${towards}: ${signed(weight[combination])}${interval}`;
 }

@@ -93,8 +93,8 @@ function emphasisOf(store: Store, combination: number | null): Emphasis | null {
   const about = hovered ?? (lit ? null : store.selected.value);
   if (about === null) {
     if (!lit) return null;
-    const edges = litEdges(model, lit);
-    return { rows: rowsOf(store, lit.nodes), edges, combinations: new Set() };
+    const rows = rowsOf(store, lit.nodes);
+    return { rows, edges: litEdges(model, lit), combinations: combinationsAmong(store, rows) };
   }
   const row = model.rowOf.get(about);
   if (row === undefined) return null;
@@ -116,6 +116,13 @@ function ofCombination(store: Store, combination: number): Emphasis {
       .filter((row) => store.visible.value.has(row)),
   );
   return { rows, edges: [], combinations: new Set([combination]) };
+}
+
+/** Drawn combinations whose members and target are all among the rows. */
+function combinationsAmong(store: Store, rows: ReadonlySet<number>): ReadonlySet<number> {
+  const { members, target } = store.model.graph.hyperedges;
+  const among = (name: string) => store.model.rowsOf(name).some((row) => rows.has(row));
+  return new Set(store.visibleCombinations.value.filter((one) => among(target[one]) && members[one].every(among)));
 }
 
 function rowsOf(store: Store, names: Iterable<string>): Set<number> {
