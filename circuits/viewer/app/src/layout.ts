@@ -58,12 +58,12 @@ export interface Point {
 }
 
 /** Half the height of the smallest and of the largest node, in pixels at scale 1. */
-export const SMALLEST = 4;
+export const SMALLEST = 5.5;
 export const LARGEST = 10;
 /** Height of a line of nodes; more than a node's, so that none touch. */
-export const LINE = 24;
+export const LINE = 25;
 /** Widths of a node's place that are tried, the roomiest first; the last is room for the node alone. */
-const SLOTS = [132, 104, 76, 50, 24];
+const SLOTS = [132, 104, 76, 50, 26];
 const EMPTY_BAND = 12;
 const BAND_PADDING = 10;
 const GAP = 12;

@@ -12,9 +12,9 @@ export function Axes({ scene }: { scene: Scene }) {
   const { k, x, y } = scene.live.value;
   const { left, bottom } = scene.margins.value;
   return (
-    <svg class="cv-axes" width={width} height={height} aria-hidden="true">
-      <rect class="cv-axis-ground" x={0} y={0} width={left} height={height} />
-      <rect class="cv-axis-ground" x={0} y={height - bottom} width={width} height={bottom} />
+    <svg class="cv-g-axes" width={width} height={height} aria-hidden="true">
+      <rect class="cv-g-axis-ground" x={0} y={0} width={left} height={height} />
+      <rect class="cv-g-axis-ground" x={0} y={height - bottom} width={width} height={bottom} />
       <Layers scene={scene} k={k} y={y} />
       <Tokens scene={scene} k={k} x={x} />
     </svg>
@@ -35,7 +35,7 @@ function Layers({ scene, k, y }: { scene: Scene; k: number; y: number }) {
   });
   const narrow = left < 50;
   return (
-    <g class="cv-layers">
+    <g class="cv-g-layers">
       {shown.map(({ layer, top, height }) => (
         <text key={layer} x={left - 8} y={(top + height / 2) * k + y}>
           {layer < 0 ? (narrow ? "in" : "tokens") : layer === layers ? (narrow ? "out" : "output") : `L${layer}`}
@@ -53,7 +53,7 @@ function Tokens({ scene, k, x }: { scene: Scene; k: number; x: number }) {
   const texts = useTokens(scene, k, aslant);
   let last = -Infinity;
   return (
-    <g class="cv-tokens">
+    <g class="cv-g-tokens">
       {layout.value.columns.map((column, place) => {
         const at = (column.left + (aslant ? 16 : 10)) * k + x;
         if (at < left - 4 || at > width - 4 || (aslant && at - last < BETWEEN)) return null;
@@ -64,7 +64,7 @@ function Tokens({ scene, k, x }: { scene: Scene; k: number; x: number }) {
             key={place}
             x={at}
             y={down}
-            class={aslant ? "cv-aslant" : ""}
+            class={aslant ? "cv-g-aslant" : ""}
             transform={aslant ? `rotate(-42,${at.toFixed(1)},${down})` : undefined}
           >
             {texts[place]}

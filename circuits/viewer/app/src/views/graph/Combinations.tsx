@@ -15,29 +15,29 @@ export function Combinations({ scene, diamonds, stop }: Props) {
   const { model } = scene.store;
   const { weight } = model.graph.hyperedges;
   return (
-    <g class="cv-combinations">
+    <g class="cv-g-combinations">
       {diamonds.map(({ combination, x, y, members, target }) => {
-        const sign = weight[combination] < 0 ? "cv-minus" : "cv-plus";
+        const sign = weight[combination] < 0 ? "cv-g-minus" : "cv-g-plus";
         return (
           <g
             key={combination}
-            class={`cv-combination ${sign}`}
+            class={`cv-g-combination ${sign}`}
             role="button"
             aria-roledescription="combination"
             aria-label={combinationName(model, combination)}
-            tabIndex={combination === stop ? 0 : -1}
+            tabindex={combination === stop ? 0 : -1}
             data-combination={combination}
           >
             {members.map((member, place) => (
-              <path key={place} class="cv-member" d={line(member.x, member.y - member.r, x, y)} />
+              <path key={place} class="cv-g-member" d={line(member.x, member.y - member.r, x, y)} />
             ))}
             <path
-              class="cv-towards"
+              class="cv-g-towards"
               d={line(x, y - HALF.height, target.x, target.y + target.r)}
               stroke-dasharray={weight[combination] < 0 ? DASH.join(" ") : undefined}
             />
-            <path class="cv-diamond" d={DIAMOND} transform={`translate(${x.toFixed(1)},${y.toFixed(1)})`} />
-            <text class="cv-gate" x={x} y={y}>
+            <path class="cv-g-diamond" d={DIAMOND} transform={`translate(${x.toFixed(1)},${y.toFixed(1)})`} />
+            <text class="cv-g-gate" x={x} y={y}>
               {gateWord(model, combination)}
             </text>
           </g>

@@ -9,7 +9,7 @@ export function Controls({ scene, mover }: { scene: Scene; mover(): Mover | null
   const selected = store.selected.value;
   const lit = store.lit.value;
   return (
-    <div class="cv-controls" data-still>
+    <div class="cv-g-controls" data-still>
       {selected !== null && (
         <button type="button" title="Light the strongest paths from the selected node (F)" onClick={() => follow(store, selected)}>
           Follow

@@ -44,8 +44,8 @@ export function Edges({ scene, done }: { scene: Scene; done(): void }) {
   });
   return (
     <>
-      <canvas ref={all} class="cv-edges" aria-hidden="true" />
-      <canvas ref={lit} class="cv-edges cv-edges-lit" aria-hidden="true" />
+      <canvas ref={all} class="cv-g-edges" aria-hidden="true" />
+      <canvas ref={lit} class="cv-g-edges cv-g-lit" aria-hidden="true" />
     </>
   );
 }

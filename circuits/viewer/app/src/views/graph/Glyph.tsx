@@ -26,7 +26,7 @@ export function outline(kind: NodeKind, r: number): string {
 /** A glyph on its own, for a line of text. */
 export function KindMark({ kind }: { kind: NodeKind }) {
   return (
-    <svg class="cv-mark" width="12" height="12" viewBox="-6 -6 12 12" aria-hidden="true">
+    <svg class="cv-g-mark" width="12" height="12" viewBox="-6 -6 12 12" aria-hidden="true">
       <Glyph kind={kind} r={4.6} />
     </svg>
   );

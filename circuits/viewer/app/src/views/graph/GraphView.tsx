@@ -36,7 +36,7 @@ export function GraphView({ store }: { store: Store }) {
     <div class="cv-graph" {...counts}>
       <div
         ref={stage}
-        class="cv-stage"
+        class="cv-g-stage"
         onKeyDown={(event) => pressed(event, scene, moving.current)}
         onClick={(event) => picked(event, scene)}
         onDblClick={(event) => {
@@ -79,7 +79,7 @@ function World({ scene }: { scene: Scene }) {
   return (
     <div
       ref={world}
-      class="cv-world"
+      class="cv-g-world"
       style={{
         left: `${-MARGIN * width}px`,
         top: `${-MARGIN * height}px`,
@@ -88,13 +88,13 @@ function World({ scene }: { scene: Scene }) {
         transformOrigin: `${MARGIN * width}px ${MARGIN * height}px`,
       }}
     >
-      <svg class="cv-ground" width={across} height={down} aria-hidden="true">
+      <svg class="cv-g-ground" width={across} height={down} aria-hidden="true">
         <Ground layout={layout} place={place} />
       </svg>
       <Edges scene={scene} done={() => markReady(world.current)} />
       <svg
         ref={picture}
-        class="cv-picture"
+        class="cv-g-picture"
         width={across}
         height={down}
         role="application"

@@ -11,7 +11,7 @@ export function Nodes({ scene, stop }: { scene: Scene; stop: number | null }) {
   const degrees = scene.degrees.value;
   const marks = store.groupMarks.value;
   return (
-    <g class="cv-nodes">
+    <g class="cv-g-nodes">
       {ordered(scene).map(([row, point]) => {
         const mark = marks.get(store.groupOf.value.get(node[row]) ?? "");
         return (
@@ -64,24 +64,24 @@ class Node extends Component<NodeProps> {
     const { row, name, kind, x, y, r, says, colour, letter, pinned, selected, stop } = this.props;
     return (
       <g
-        class="cv-node"
+        class="cv-g-node"
         transform={`translate(${x.toFixed(1)},${y.toFixed(1)})`}
         role="button"
         aria-roledescription="node"
         aria-label={says}
         aria-pressed={selected}
-        tabIndex={stop ? 0 : -1}
+        tabindex={stop ? 0 : -1}
         data-row={row}
         data-node={name}
       >
-        <circle class="cv-ring" style={colour ? { stroke: colour } : undefined} r={Math.max(r + 3, 9)} />
+        <circle class="cv-g-ring" style={colour ? { stroke: colour } : undefined} r={r + 2.5} />
         <Glyph kind={kind} r={r} />
         {letter && (
-          <text class="cv-letter" y={0} font-size={Math.max(7, Math.min(10, r * 1.4))}>
+          <text class="cv-g-letter" y={0} font-size={Math.max(7.5, Math.min(11, r * 1.35))}>
             {letter}
           </text>
         )}
-        {pinned && <circle class="cv-pin" cx={r * 0.75 + 2} cy={-r * 0.75 - 2} r={3} />}
+        {pinned && <circle class="cv-g-pin" cx={r * 0.75 + 2} cy={-r * 0.75 - 2} r={3} />}
       </g>
     );
 }

@@ -88,7 +88,7 @@ export function paintCurves(
   for (const bucket of buckets(inside)) {
     const { up, wide, faint } = bucket[0];
     context.strokeStyle = up ? palette.positive : palette.negative;
-    context.lineWidth = strong ? Math.max(1.4, WIDTHS[wide] * 1.15) : WIDTHS[wide];
+    context.lineWidth = strong ? Math.max(1.3, 0.9 * WIDTHS[wide]) : WIDTHS[wide];
     context.globalAlpha = strong ? 0.95 : FAINT[faint] * crowd;
     context.setLineDash(up ? [] : DASH);
     trace(context, bucket, window);

@@ -12,7 +12,7 @@ export function useEmphasis(scene: Scene, picture: RefObject<SVGSVGElement | nul
     for (const element of before.current) element.removeAttribute("data-lit");
     before.current = [];
     const emphasis = scene.emphasis.value;
-    root.parentElement?.classList.toggle("cv-dimmed", emphasis !== null);
+    root.parentElement?.classList.toggle("cv-g-dimmed", emphasis !== null);
     if (!emphasis) return;
     const mark = (selector: string) => {
       const element = root.querySelector(selector);

@@ -7,7 +7,10 @@ import type { Store } from "../../store";
 export function spoken(store: Store, row: number, [into, out]: readonly [number, number] = [0, 0]): string {
   const { nodes } = store.model.graph;
   const name = short(nodes.name[row], 120);
-  const parts = [kindName(store.model, row) + (nodes.kind[row] === "error" ? "" : ` '${name}'`)];
+  const kind = kindName(store.model, row);
+  // names of tokens and targets are quoted already; an error's says its layer, as its kind does
+  const quoted = nodes.kind[row] === "feature" ? ` '${name}'` : ` ${name}`;
+  const parts = [nodes.kind[row] === "error" ? kind : kind + quoted];
   const token = store.model.token(row);
   if (token !== null && nodes.kind[row] !== "token") parts.push(`at “${short(token)}”`);
   if (nodes.influence[row] !== null && nodes.kind[row] !== "logit") parts.push(`influence ${percent(nodes.influence[row])}`);

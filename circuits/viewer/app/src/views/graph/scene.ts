@@ -89,8 +89,7 @@ function emphasisOf(store: Store, combination: number | null): Emphasis | null {
   const { model } = store;
   if (combination !== null) return ofCombination(store, combination);
   const lit = store.lit.value;
-  const hovered = store.hovered.value;
-  const about = hovered ?? (lit ? null : store.selected.value);
+  const about = lit ? null : (store.hovered.value ?? store.selected.value);
   if (about === null) {
     if (!lit) return null;
     const rows = rowsOf(store, lit.nodes);

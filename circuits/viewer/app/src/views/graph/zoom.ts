@@ -35,14 +35,14 @@ export function mover(stage: HTMLElement, scene: Scene, settle: () => void): Mov
     .scaleExtent([LEAST, MOST])
     .clickDistance(4)
     .filter((event: Event) => wanted(event, stage, scene))
-    .on("start", () => stage.classList.add("cv-moving"))
+    .on("start", () => stage.classList.add("cv-g-moving"))
     .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => {
       if (event.sourceEvent) moved = true;
       scene.live.value = event.transform;
       if (tooFar(scene)) settle();
       else settleSoon();
     })
-    .on("end", () => stage.classList.remove("cv-moving"));
+    .on("end", () => stage.classList.remove("cv-g-moving"));
   held.call(behaviour).on("dblclick.zoom", null);
   const to = (transform: ZoomTransform) => behaviour.transform(held, transform);
   return {
