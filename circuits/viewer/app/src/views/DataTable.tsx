@@ -1,9 +1,10 @@
 /** The table every view has as its twin: sorted by click or key, a page at a time, copied or saved as CSV. */
 import type { ComponentChildren } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import type { TablePart } from "../document";
 import { count, short } from "../format";
 import "../style/table.css";
+import { useKeptFocus } from "./keptFocus";
 import { csv, type Cell, type Order, sorted } from "./table";
 
 export interface Column<Row> {
@@ -34,6 +35,8 @@ export const PAGE = 200;
 export function DataTable<Row>({ caption, columns, rows, order: first, file = "table", chosen }: Props<Row>) {
   const [order, setOrder] = useState<Order | null>(first ?? null);
   const [page, setPage] = useState(0);
+  const held = useRef<HTMLDivElement>(null);
+  useKeptFocus(held);
   const shown = useMemo(() => sorted(rows, columns, order), [rows, columns, order]);
   const last = Math.max(0, Math.ceil(shown.length / PAGE) - 1);
   const at = Math.min(page, last);
@@ -46,7 +49,7 @@ export function DataTable<Row>({ caption, columns, rows, order: first, file = "t
     }));
   };
   return (
-    <div class="cv-data">
+    <div ref={held} class="cv-data">
       <div class="cv-data-bar">
         <span>
           {shown.length > PAGE

@@ -27,12 +27,13 @@ export function Edges({ scene, done }: { scene: Scene; done(): void }) {
     };
     return watchPalette(all.current, anew);
   }, []);
-  const colours = () => (palette.current ??= readPalette(all.current as Element));
+  const coloursOf = (canvas: Element) => (palette.current ??= readPalette(canvas));
   useFrame([theme], () => {
     const { store, layout } = scene;
     const list = curves(store.model, layout.value, store.visibleEdges.value);
     return () => {
-      paint(all.current, scene, list, colours(), false);
+      if (!all.current) return;
+      paint(all.current, scene, list, coloursOf(all.current), false);
       done();
     };
   });
@@ -40,7 +41,9 @@ export function Edges({ scene, done }: { scene: Scene; done(): void }) {
     const { store, layout, emphasis } = scene;
     const edges = emphasis.value?.edges ?? [];
     const list = curves(store.model, layout.value, edges);
-    return () => paint(lit.current, scene, list, colours(), true);
+    return () => {
+      if (lit.current) paint(lit.current, scene, list, coloursOf(lit.current), true);
+    };
   });
   return (
     <>
@@ -66,8 +69,7 @@ function useFrame(also: unknown[], prepare: () => () => void): void {
   useEffect(() => () => cancelAnimationFrame(frame.current), []);
 }
 
-function paint(canvas: DrawnCanvas | null, scene: Scene, list: readonly Curve[], palette: Palette, strong: boolean) {
-  if (!canvas) return;
+function paint(canvas: DrawnCanvas, scene: Scene, list: readonly Curve[], palette: Palette, strong: boolean): void {
   const { width, height } = scene.size.peek();
   const across = Math.ceil(width * (1 + 2 * MARGIN));
   const down = Math.ceil(height * (1 + 2 * MARGIN));

@@ -4,6 +4,7 @@ import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Store } from "../../store";
 import "../../style/graph.css";
+import { useKeptFocus } from "../keptFocus";
 import { Axes } from "./Axes";
 import { Combinations } from "./Combinations";
 import { Controls } from "./Controls";
@@ -26,6 +27,7 @@ export function GraphView({ store }: { store: Store }) {
   const stage = useRef<HTMLDivElement>(null);
   const moving = useRef<Mover | null>(null);
   useStage(scene, stage, moving);
+  useKeptFocus(stage);
   const ready = scene.size.value.width > 0;
   const counts = {
     "data-nodes": scene.layout.value.at.size,

@@ -46,14 +46,12 @@ function between(store: Store, one: number, other: number): void {
   store.told.value = `No path leads between ${nameOf(model, one)} and ${nameOf(model, other)}`;
 }
 
+/** Towards the first of the targets, the one that is explained, that anything leads to. */
 function toTarget(store: Store, row: number): void {
   const { model } = store;
-  const found = model.graph.targets
-    .flatMap(({ node }) => strongestPaths(model, row, model.rowOf.get(node) ?? -1, MOST_PATHS))
-    .sort((one, other) => other.share - one.share);
-  if (found.length > 0) {
-    const to = found[0].rows[found[0].rows.length - 1];
-    return lightPaths(store, found.filter(({ rows }) => rows[rows.length - 1] === to));
+  for (const { node } of model.graph.targets) {
+    const found = strongestPaths(model, row, model.rowOf.get(node) ?? -1, MOST_PATHS);
+    if (found.length > 0) return lightPaths(store, found);
   }
   store.lit.value = null;
   store.told.value = `No path leads from ${nameOf(model, row)} to a target`;
