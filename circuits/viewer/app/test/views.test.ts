@@ -182,8 +182,8 @@ describe("query and key", () => {
     const at = attention("score:0.1@2,0");
     const swapped = modelOf(graphOf(NODES, [], [{ members: ["tok@0", "2/4@2"], target: "score:0.1@2,0", weight: 1, channel: "qk" }]));
     expect(at && sides(swapped, 0, at)).toEqual({ query: "2/4@2", others: ["tok@0"] });
-    expect(called(swapped, "odds:0.1@2,1-0")).toBe("log-odds in head 0.1, “ c” → “ b” over “a”");
-    expect(token(modelOf(graphOf(NODES, [], [], { tokens: ["a", " b", "a"] })), 2)).toBe("“a”@2");
+    expect(called(swapped, "odds:0.1@2,1-0")).toBe("log-odds in head 0.1, \" c\" → \" b\" over \"a\"");
+    expect(token(modelOf(graphOf(NODES, [], [], { tokens: ["a", " b", "a"] })), 2)).toBe('"a"@2');
   });
 });
 

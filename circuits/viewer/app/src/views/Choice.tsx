@@ -15,7 +15,7 @@ interface ChoiceProps {
 export function Choice({ name, value, options, change }: ChoiceProps) {
   const id = useId();
   return (
-    <span class="cv-choice">
+    <span class="cv-p-choice">
       <label for={id}>{name}</label>
       <select id={id} value={value} onChange={(event) => change(event.currentTarget.value)}>
         {options.map(([key, text]) => (
@@ -37,7 +37,7 @@ export function Filters(props: { model: Model; filter: Filter; steps: readonly n
   const total = table.order.filter((order) => order >= 2).length;
   const few = steps.filter((step) => step < total);
   return (
-    <div class="cv-filters" role="group" aria-label="Which combinations">
+    <div class="cv-p-filters" role="group" aria-label="Which combinations">
       <Choice
         name="Where"
         value={filter.channel}

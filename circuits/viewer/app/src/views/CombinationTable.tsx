@@ -36,11 +36,11 @@ function columns(store: Store): Column<Combination>[] {
       show: (one) => (
         <button
           type="button"
-          class="cv-node"
+          class="cv-p-node"
           aria-pressed={one.id === store.combination.value}
           onClick={() => chooseCombination(store, one.row)}
         >
-          <span class="cv-name">{short(one.text)}</span>
+          <span class="cv-p-name">{short(one.text)}</span>
         </button>
       ),
     },

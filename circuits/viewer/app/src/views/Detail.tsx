@@ -31,7 +31,7 @@ export function nodeOf(store: Store, name: string): string | undefined {
 export function NodeButton({ store, name, children }: { store: Store; name: string; children?: ComponentChildren }) {
   const { model } = store;
   const rows = model.rowsOf(name);
-  const text = <bdi class="cv-name">{children ?? short(placed(model, name))}</bdi>;
+  const text = <bdi class="cv-p-name">{children ?? short(placed(model, name))}</bdi>;
   if (!rows.length) return <span>{text}</span>;
   const alone = model.rowOf.has(name);
   const press = () => {
@@ -41,7 +41,7 @@ export function NodeButton({ store, name, children }: { store: Store; name: stri
     store.told.value = `The ${count(rows.length)} nodes of ${short(name)} are lit in the graph`;
   };
   return (
-    <button type="button" class="cv-node" data-node={nodeOf(store, name)} onClick={press} aria-pressed={alone && store.selected.value === name}>
+    <button type="button" class="cv-p-node" data-node={nodeOf(store, name)} onClick={press} aria-pressed={alone && store.selected.value === name}>
       {text}
       {!alone && <span class="cv-muted"> ({count(rows.length)} nodes)</span>}
     </button>
@@ -52,7 +52,7 @@ export function NodeButton({ store, name, children }: { store: Store; name: stri
 export function CombinationDetail({ store, hint }: { store: Store; hint: string }) {
   const table = store.model.graph.hyperedges;
   const row = store.combination.value === null ? -1 : table.hyperedge.indexOf(store.combination.value);
-  if (row < 0) return <p class="cv-hint">{hint}</p>;
+  if (row < 0) return <p class="cv-p-hint">{hint}</p>;
   const one = combination(store.model, row);
   const facts: [string, ComponentChildren][] = [
     ["kind", KINDS[one.kind]],
@@ -63,7 +63,7 @@ export function CombinationDetail({ store, hint }: { store: Store; hint: string 
     ["found", `${CHANNELS[one.channel]}, order ${one.order}`],
   ];
   return (
-    <section class="cv-detail" aria-label="The selected combination">
+    <section class="cv-p-detail" aria-label="The selected combination">
       <h3>
         <bdi>{short(one.text)}</bdi>
       </h3>
@@ -98,16 +98,16 @@ function Via({ store, row }: { store: Store; row: number }) {
   return (
     <>
       <h4>It runs through</h4>
-      <ul class="cv-via">
+      <ul class="cv-p-via">
         {via[row].map(([name, part]) => (
           <li key={name}>
             <NodeButton store={store} name={name}>
               {short(called(store.model, name))}
             </NodeButton>
-            <span class="cv-share">{percent(part / weight[row])}</span>
-            <svg width="80" height="10" aria-hidden="true" class="cv-svg">
+            <span class="cv-p-share">{percent(part / weight[row])}</span>
+            <svg width="80" height="10" aria-hidden="true" class="cv-p-svg">
               <rect
-                class={part < 0 ? "cv-down cv-bar" : "cv-up cv-bar"}
+                class={part < 0 ? "cv-down cv-p-bar" : "cv-up cv-p-bar"}
                 y="1"
                 height="8"
                 width={Math.max(1, (78 * Math.abs(part)) / most)}

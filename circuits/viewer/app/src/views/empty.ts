@@ -4,6 +4,12 @@ import { heads } from "./qk/scores";
 
 const interact = (model: Model, more = "") => `circuits interact ${model.graph.name}${more}`;
 
+/** Told by the view itself, for groups may be made by hand in the graph. */
+export function concepts(model: Model, groups: number): string | null {
+  if (groups > 0) return null;
+  return `There are no groups yet. Find them with: circuits group ${model.graph.name} --save; or pin nodes in the graph with P and group them with G.`;
+}
+
 /** Whether there are combinations at all: order 1 is no combination. */
 export function combinations(model: Model): string | null {
   const { order, weight } = model.graph.hyperedges;
@@ -21,4 +27,9 @@ export function matrix(model: Model): string | null {
 export function qk(model: Model): string | null {
   if (heads(model).length) return null;
   return `No combinations in attention scores are in this file. Find them, where the trace was kept, with: ${interact(model, " --channel qk")}`;
+}
+
+export function diff(model: Model): string | null {
+  if (model.against && model.document.diff) return null;
+  return `This file holds one run. Compare it with another with: circuits report ${model.graph.name} --against RUN2 -o compared.html`;
 }

@@ -2,6 +2,10 @@
 import type { ComponentType } from "preact";
 import type { Model } from "../model";
 import type { Store } from "../store";
+import { ConceptsTable } from "./concepts/ConceptsTable";
+import { ConceptsView } from "./concepts/ConceptsView";
+import { DiffTable } from "./diff/DiffTable";
+import { DiffView } from "./diff/DiffView";
 import * as empty from "./empty";
 import { GraphTable } from "./graph/GraphTable";
 import { GraphView } from "./graph/GraphView";
@@ -27,8 +31,10 @@ export interface View {
 
 export const VIEWS: View[] = [
   { id: "graph", name: "Graph", empty: () => null, Picture: GraphView, Table: GraphTable },
+  { id: "concepts", name: "Concepts", empty: () => null, Picture: ConceptsView, Table: ConceptsTable },
   { id: "hyperedges", name: "Combinations", empty: empty.combinations, Picture: HyperedgesView, Table: HyperedgesTable },
   { id: "upset", name: "UpSet", empty: empty.combinations, Picture: UpsetView, Table: UpsetTable },
   { id: "matrix", name: "Layers", empty: empty.matrix, Picture: MatrixView, Table: MatrixTable },
   { id: "qk", name: "Query–key", empty: empty.qk, Picture: QkView, Table: QkTable },
+  { id: "diff", name: "Compare", empty: empty.diff, Picture: DiffView, Table: DiffTable },
 ];

@@ -29,12 +29,12 @@ export function attention(name: string): Attention | null {
   };
 }
 
-/** A token with its place where it occurs more than once: “ is”, “ John”@9. */
+/** A token with its place where it occurs more than once: " is", " John"@9. */
 export function token(model: Model, pos: number): string {
   const text = model.graph.tokens[pos];
   if (text === undefined) return `position ${pos}`;
   const often = model.graph.tokens.filter((other) => other === text).length > 1;
-  return `“${text}”${often ? `@${pos}` : ""}`;
+  return `"${text}"${often ? `@${pos}` : ""}`;
 }
 
 /** The name for people of a node, a player, a head, a score or log-odds. */
@@ -51,7 +51,7 @@ export function called(model: Model, name: string): string {
   return seen.what === "score" ? `score of ${head}, ${looks}` : `${head}, ${looks}`;
 }
 
-/** A name with the token it stands at, where the name does not say it: say capitals · “ is”. */
+/** A name with the token it stands at, where the name does not say it: say capitals · " is". */
 export function placed(model: Model, name: string): string {
   const row = model.rowOf.get(name);
   if (row === undefined) return called(model, name);
@@ -96,10 +96,10 @@ export function inOrder(model: Model, names: Iterable<string>, down = false): st
   return known.sort((a, b) => way * compared(a.at[0], b.at[0]) || a.at[1] - b.at[1]).map(({ name }) => name);
 }
 
-/** What its value is measured in: “logit of  Austin”. */
+/** What its value is measured in: in the logit of " Austin". */
 export function unit(model: Model, target: string): string {
   const found = model.graph.targets.find((one) => one.node === target);
-  return found ? `in the logit of “${found.text}”` : `in ${called(model, target)}`;
+  return found ? `in the logit of ${found.text}` : `in ${called(model, target)}`;
 }
 
 /** A probability in words, or nothing. */

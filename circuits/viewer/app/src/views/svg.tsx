@@ -42,7 +42,7 @@ export function Picture(props: PictureProps) {
     "aria-label": props.says(name),
     "aria-selected": props.chosen(name),
     tabIndex: name === stop ? 0 : -1,
-    class: `cv-mark${props.chosen(name) ? " cv-chosen" : ""}`,
+    class: `cv-p-mark${props.chosen(name) ? " cv-p-chosen" : ""}`,
     ...{ "data-mark": name, "data-node": node },
   });
 
@@ -70,11 +70,11 @@ export function Picture(props: PictureProps) {
   };
 
   return (
-    <div class="cv-picture">
-      <div class="cv-scroll" role="region" aria-label={label}>
+    <div class="cv-p-picture">
+      <div class="cv-p-scroll" role="region" aria-label={label}>
         <svg
           ref={svg}
-          class="cv-svg"
+          class="cv-p-svg"
           width={width}
           height={height}
           viewBox={`0 0 ${width} ${height}`}
@@ -95,8 +95,8 @@ export function Picture(props: PictureProps) {
         >
           <defs>
             <pattern id={id} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-              <rect width="5" height="5" class="cv-paper" />
-              <rect width="2" height="5" class="cv-hatch" />
+              <rect width="5" height="5" class="cv-p-paper" />
+              <rect width="2" height="5" class="cv-p-hatch" />
             </pattern>
           </defs>
           {props.children(mark, `url(#${id})`)}
@@ -134,7 +134,7 @@ function Tip({ svg, mark, text }: { svg: SVGSVGElement | null; mark: string | nu
   }, [svg, mark, text]);
   if (!text) return null;
   return (
-    <div ref={box} class="cv-tip" aria-hidden="true" style={{ left: `${at.left}px`, top: `${at.top}px` }}>
+    <div ref={box} class="cv-p-tip" aria-hidden="true" style={{ left: `${at.left}px`, top: `${at.top}px` }}>
       {text}
     </div>
   );
@@ -165,7 +165,7 @@ export function Bar(props: {
     : { x: start, y: at - thick / 2, width: size, height: thick };
   return (
     <g class={sign(value)} aria-hidden="true">
-      <rect {...box} class="cv-bar" style={value < 0 ? { fill: hatch } : {}} />
+      <rect {...box} class="cv-p-bar" style={value < 0 ? { fill: hatch } : {}} />
       {interval && <Whisker ends={interval} at={at} upright={upright} />}
     </g>
   );
@@ -175,7 +175,7 @@ function Whisker({ ends, at, upright }: { ends: [number, number]; at: number; up
   const d = upright
     ? `M${at},${ends[0]}V${ends[1]}M${at - 4},${ends[0]}h8M${at - 4},${ends[1]}h8`
     : `M${ends[0]},${at}H${ends[1]}M${ends[0]},${at - 4}v8M${ends[1]},${at - 4}v8`;
-  return <path d={d} class="cv-whisker" />;
+  return <path d={d} class="cv-p-whisker" />;
 }
 
 /** A diamond of a radius around a point. */

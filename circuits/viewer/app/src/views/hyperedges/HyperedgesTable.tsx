@@ -11,7 +11,7 @@ export function HyperedgesTable({ store }: { store: Store }) {
   const filter = filterOf(store, "hyperedges", 25);
   const found = useMemo(() => combinations(store.model, filter.value), [store.model, filter.value]);
   return (
-    <div class="cv-page">
+    <div class="cv-p-page">
       <Filters model={store.model} filter={filter.value} steps={STEPS} change={(next) => (filter.value = next)} />
       <CombinationTable
         store={store}

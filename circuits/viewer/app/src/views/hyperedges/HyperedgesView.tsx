@@ -23,9 +23,9 @@ export function HyperedgesView({ store }: { store: Store }) {
   const { model } = store;
   const found = useMemo(() => combinations(model, filter.value), [model, filter.value]);
   return (
-    <div class="cv-page">
+    <div class="cv-p-page">
       <Filters model={model} filter={filter.value} steps={STEPS} change={(next) => (filter.value = next)} />
-      <p class="cv-counts">{counts(store, found.shown.length, found.passing)}</p>
+      <p class="cv-p-counts">{counts(store, found.shown.length, found.passing)}</p>
       {found.shown.length ? (
         <Bipartite store={store} shown={found.shown} relative={found.relative} />
       ) : (
@@ -92,7 +92,7 @@ function Bipartite({ store, shown, relative }: Drawn) {
     >
       {(mark, hatch) => (
         <>
-          <g aria-hidden="true" class="cv-axis">
+          <g aria-hidden="true" class="cv-p-axis">
             <text x={left - 12} y={16} text-anchor="end">
               members
             </text>
@@ -104,7 +104,7 @@ function Bipartite({ store, shown, relative }: Drawn) {
             </text>
             <line x1={scale(0)} x2={scale(0)} y1={24} y2={at.height - 4} />
           </g>
-          <g aria-hidden="true" class="cv-ties">
+          <g aria-hidden="true" class="cv-p-ties">
             {shown.map((one) => (
               <Ties key={one.id} one={one} at={at} x={[left - 6, middle, effects, right + 6]} faint={faint(one)} />
             ))}
@@ -124,7 +124,7 @@ function Bipartite({ store, shown, relative }: Drawn) {
                 hatch={hatch}
                 interval={one.unsure ? [scale(one.low), scale(one.high)] : null}
               />
-              <text x={bars + BARS + 8} y={(at.diamonds.get(one.id) as number) + 4} class="cv-value">
+              <text x={bars + BARS + 8} y={(at.diamonds.get(one.id) as number) + 4} class="cv-p-value">
                 {valueText(one, relative)}
                 <tspan class="cv-muted" dx="6">
                   {kindText(one)}
@@ -174,11 +174,11 @@ function kindText(one: Combination): string {
 function Ties({ one, at, x, faint }: { one: Combination; at: Places; x: [number, number, number, number]; faint: boolean }) {
   const y = at.diamonds.get(one.id) as number;
   return (
-    <g class={`${sign(one.weight)}${faint ? " cv-faint" : ""}`}>
+    <g class={`${sign(one.weight)}${faint ? " cv-p-faint" : ""}`}>
       {one.members.map((name) => (
-        <path key={name} class="cv-tie" d={across(x[0], at.members.get(name) as number, x[1] - RADIUS, y)} />
+        <path key={name} class="cv-p-tie" d={across(x[0], at.members.get(name) as number, x[1] - RADIUS, y)} />
       ))}
-      <path class="cv-effect" d={across(x[2], y, x[3], at.targets.get(one.target) as number)} />
+      <path class="cv-p-effect" d={across(x[2], y, x[3], at.targets.get(one.target) as number)} />
     </g>
   );
 }
@@ -194,10 +194,10 @@ interface DiamondProps {
 
 function Diamond({ one, mark, x, y, faint, children }: DiamondProps) {
   return (
-    <g {...mark} class={`${mark.class} ${sign(one.weight)}${faint ? " cv-faint" : ""}`}>
-      <rect class="cv-hit" x={x - RADIUS - 4} y={y - 12} width={BARS + 2 * RADIUS + 110} height={24} />
-      <path class={one.weight < 0 ? "cv-diamond cv-hollow" : "cv-diamond"} d={diamond(x, y, RADIUS)} />
-      <text x={x} y={y + 4} text-anchor="middle" class={one.weight < 0 ? "cv-sign cv-hollow" : "cv-sign"} aria-hidden="true">
+    <g {...mark} class={`${mark.class} ${sign(one.weight)}${faint ? " cv-p-faint" : ""}`}>
+      <rect class="cv-p-hit" x={x - RADIUS - 4} y={y - 12} width={BARS + 2 * RADIUS + 110} height={24} />
+      <path class={one.weight < 0 ? "cv-p-diamond cv-p-hollow" : "cv-p-diamond"} d={diamond(x, y, RADIUS)} />
+      <text x={x} y={y + 4} text-anchor="middle" class={one.weight < 0 ? "cv-p-sign cv-p-hollow" : "cv-p-sign"} aria-hidden="true">
         {SIGNS[one.kind]}
       </text>
       {children}
@@ -209,7 +209,7 @@ function Name({ mark, x, y, text, end }: { mark: MarkProps; x: number; y: number
   const wide = widthOf(text);
   return (
     <g {...mark}>
-      <rect class="cv-hit" x={end ? x - wide - 4 : x - 4} y={y - 10} width={wide + 8} height={20} />
+      <rect class="cv-p-hit" x={end ? x - wide - 4 : x - 4} y={y - 10} width={wide + 8} height={20} />
       <text x={x} y={y + 4} text-anchor={end ? "end" : "start"}>
         {text}
       </text>

@@ -10,7 +10,7 @@ export function MatrixTable({ store }: { store: Store }) {
   const matrix = store.model.graph.matrix as MatrixPart;
   const rows = useMemo(() => cells(matrix), [matrix]);
   return (
-    <div class="cv-page">
+    <div class="cv-p-page">
       <DataTable
         caption="Pairs of members by the layers they stand in, each as a share of what moves the targets."
         columns={columns(store, matrix)}

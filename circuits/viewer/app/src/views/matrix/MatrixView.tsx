@@ -34,14 +34,14 @@ export function MatrixView({ store }: { store: Store }) {
   const all = useMemo(() => cells(matrix), [matrix]);
   const cell = all.find((one) => one.id === open.value) ?? null;
   return (
-    <div class="cv-page">
-      <p class="cv-counts">{summary(matrix)}</p>
-      <div class="cv-beside">
+    <div class="cv-p-page">
+      <p class="cv-p-counts">{summary(matrix)}</p>
+      <div class="cv-p-beside">
         <Grid matrix={matrix} all={all} open={open} />
         {cell ? (
           <Pairs store={store} matrix={matrix} cell={cell} />
         ) : (
-          <p class="cv-hint">Select a cell to see the pairs in it.</p>
+          <p class="cv-p-hint">Select a cell to see the pairs in it.</p>
         )}
       </div>
     </div>
@@ -105,8 +105,8 @@ function Grid({ matrix, all, open }: { matrix: MatrixPart; all: Cell[]; open: Si
               box={[left + cell.x * size, bottom - (cell.y + 1) * size, size]}
             />
           ))}
-          <g aria-hidden="true" class="cv-axis">
-            <line x1={left} y1={bottom} x2={left + n * size} y2={bottom - n * size} class="cv-diagonal" />
+          <g aria-hidden="true" class="cv-p-axis">
+            <line x1={left} y1={bottom} x2={left + n * size} y2={bottom - n * size} class="cv-p-diagonal" />
             <text x={left} y={bottom + BELOW + 16}>{`strongest: ${percent(largest)}`}</text>
           </g>
         </>
@@ -118,8 +118,8 @@ function Grid({ matrix, all, open }: { matrix: MatrixPart; all: Cell[]; open: Si
 function Ground({ layers, size, left, bottom }: { layers: string[]; size: number; left: number; bottom: number }) {
   const n = layers.length;
   return (
-    <g aria-hidden="true" class="cv-axis">
-      <rect class="cv-band" x={left} y={bottom - n * size} width={n * size} height={n * size} />
+    <g aria-hidden="true" class="cv-p-axis">
+      <rect class="cv-p-band" x={left} y={bottom - n * size} width={n * size} height={n * size} />
       {layers.map((label, place) => {
         const name = label.replace(/^L(?=\d)/, "");
         const at = (place + 0.5) * size;
@@ -137,7 +137,7 @@ function Ground({ layers, size, left, bottom }: { layers: string[]; size: number
             >
               {name}
             </text>
-            <path class="cv-grid" d={`M${left},${bottom - place * size}h${n * size}M${left + place * size},${bottom}v${-n * size}`} />
+            <path class="cv-p-grid" d={`M${left},${bottom - place * size}h${n * size}M${left + place * size},${bottom}v${-n * size}`} />
           </g>
         );
       })}
@@ -174,14 +174,14 @@ function OneCell({ cell, mark, hatch, strength, box: [x, y, size] }: CellProps) 
   const shown = size === WIDE && widthOf(text, SMALL) <= room;
   return (
     <g {...mark} class={`${mark.class} ${sign(cell.up ? 1 : -1)}`}>
-      <path class="cv-cell" d={corners} style={{ fillOpacity: strength }} />
-      {!cell.up && <path class="cv-cell-hatch" d={corners} style={{ fill: hatch }} />}
+      <path class="cv-p-cell" d={corners} style={{ fillOpacity: strength }} />
+      {!cell.up && <path class="cv-p-cell-hatch" d={corners} style={{ fill: hatch }} />}
       {shown && (
         <text
           x={x + size / 2 + aside}
           y={y + size / 2 + aside + 4}
           text-anchor="middle"
-          class={`cv-value${strength > 0.62 ? " cv-inverse" : ""}`}
+          class={`cv-p-value${strength > 0.62 ? " cv-p-inverse" : ""}`}
           aria-hidden="true"
         >
           {text}
@@ -195,14 +195,14 @@ function OneCell({ cell, mark, hatch, strength, box: [x, y, size] }: CellProps) 
 function Pairs({ store, matrix, cell }: { store: Store; matrix: MatrixPart; cell: Cell }) {
   const { rows, held } = useMemo(() => inside(store.model, matrix, cell), [store, matrix, cell]);
   return (
-    <section class="cv-detail" aria-label="Pairs of the selected cell">
+    <section class="cv-p-detail" aria-label="Pairs of the selected cell">
       <h3>{layersText(matrix, cell)}</h3>
       <p>
         Pairs pushing {cell.up ? "up" : "down"} make up {percent(cell.value)}. {count(held)} of {count(cell.pairs)} pairs
         {held === 1 && cell.pairs === 1 ? " is" : " are"} in this file, {count(rows.length)} of them pushing{" "}
         {cell.up ? "up" : "down"}.
       </p>
-      <ul class="cv-list">
+      <ul class="cv-p-list">
         {rows.map((row) => {
           const one = combination(store.model, row, true);
           const id = store.model.graph.hyperedges.hyperedge[row];
@@ -210,11 +210,11 @@ function Pairs({ store, matrix, cell }: { store: Store; matrix: MatrixPart; cell
             <li key={id}>
               <button
                 type="button"
-                class="cv-node"
+                class="cv-p-node"
                 aria-pressed={store.combination.value === id}
                 onClick={() => chooseCombination(store, row)}
               >
-                <bdi class="cv-name">{short(one.text)}</bdi>
+                <bdi class="cv-p-name">{short(one.text)}</bdi>
               </button>{" "}
               <span class={sign(one.weight)}>{valueText(one, true)}</span>{" "}
               <span class="cv-muted">{KINDS[one.kind]}</span>

@@ -32,7 +32,7 @@ export function QkTable({ store }: { store: Store }) {
     [model, head],
   );
   return (
-    <div class="cv-page">
+    <div class="cv-p-page">
       <HeadChoice store={store} all={all} />
       <DataTable
         caption={`Products in the attention scores of head ${head.name}: a feature at the query times one at the key.`}
@@ -56,11 +56,11 @@ function columns(store: Store): Column<Product>[] {
       show: ({ one, query, key }) => (
         <button
           type="button"
-          class="cv-node"
+          class="cv-p-node"
           aria-pressed={one.id === store.combination.value}
           onClick={() => chooseCombination(store, one.row)}
         >
-          <span class="cv-name">
+          <span class="cv-p-name">
             {short(placed(model, query), 60)} × {short(key.split(" × ").map((name) => placed(model, name)).join(" × "), 90)}
           </span>
         </button>

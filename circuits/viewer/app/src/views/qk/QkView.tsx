@@ -7,12 +7,12 @@ import type { Store } from "../../store";
 import { combination, KINDS } from "../combination";
 import { Choice } from "../Choice";
 import { chooseCombination, CombinationDetail } from "../Detail";
-import { placed, token } from "../naming";
+import { called, placed, token } from "../naming";
 import { Bar, type MarkProps, Picture, sign } from "../svg";
 import { fitted, SMALL, widthOf } from "../text";
 import { grid, type Head, heads, type Score, sides } from "./scores";
 
-const CELL = 268;
+const CELL = 330;
 const LINE = 19;
 /** Products written into a cell; the others are told below. */
 const LINES = 5;
@@ -36,7 +36,7 @@ export function chosenOf(store: Store): Signal<Chosen> {
 export function HeadChoice({ store, all }: { store: Store; all: Head[] }) {
   const state = chosenOf(store);
   return (
-    <div class="cv-filters">
+    <div class="cv-p-filters">
       <Choice
         name="Head"
         value={state.value.head ?? all[0].name}
@@ -53,15 +53,15 @@ export function QkView({ store }: { store: Store }) {
   const head = all.find((one) => one.name === state.value.head) ?? all[0];
   const score = head.scores.find((one) => one.target === state.value.score) ?? null;
   return (
-    <div class="cv-page">
+    <div class="cv-p-page">
       <HeadChoice store={store} all={all} />
-      <p class="cv-counts">
+      <p class="cv-p-counts">
         Head {head.name}: a query looks at a key by the sum of products, one feature at the query times one at the key;{" "}
         {count(head.held)} products of {count(head.scores.length)} {head.scores.length === 1 ? "score" : "scores"} are in this
         file. Blue raises the score, orange and hatched lowers it.
       </p>
       <Grid store={store} head={head} state={state} />
-      {score ? <Products store={store} score={score} /> : <p class="cv-hint">Select a cell to see all of its products.</p>}
+      {score ? <Products store={store} score={score} /> : <p class="cv-p-hint">Select a cell to see all of its products.</p>}
     </div>
   );
 }
@@ -96,17 +96,17 @@ function Grid({ store, head, state }: { store: Store; head: Head; state: Signal<
     >
       {(mark, hatch) => (
         <>
-          <g aria-hidden="true" class="cv-axis">
+          <g aria-hidden="true" class="cv-p-axis">
             <text x={left - 12} y={28} text-anchor="end">
               query ↓ key →
             </text>
             {keys.map(([key, over], place) => (
-              <text key={`${key}-${over}`} x={left + place * (CELL + 6) + CELL / 2} y={28} text-anchor="middle" class="cv-ink">
+              <text key={`${key}-${over}`} x={left + place * (CELL + 6) + CELL / 2} y={28} text-anchor="middle" class="cv-p-ink">
                 {fitted(over === null ? token(model, key) : `${token(model, key)} over ${token(model, over)}`, CELL - 8)}
               </text>
             ))}
             {queries.map((query, place) => (
-              <text key={query} x={left - 12} y={tops[place] + heights[place] / 2 + 4} text-anchor="end" class="cv-ink">
+              <text key={query} x={left - 12} y={tops[place] + heights[place] / 2 + 4} text-anchor="end" class="cv-p-ink">
                 {names[place]}
               </text>
             ))}
@@ -134,6 +134,17 @@ export function product(store: Store, row: number, score: Score): string {
   return [query, ...others].map((name) => short(placed(store.model, name), 60)).join(" × ");
 }
 
+/** The same in so many pixels, each name with its part of them. */
+function brief(store: Store, row: number, score: Score, width: number): string {
+  const { query, others } = sides(store.model, row, score.at);
+  const names = [query, ...others].map((name) => called(store.model, name));
+  const room = width - (names.length - 1) * widthOf(" × ", SMALL);
+  const [first, ...rest] = names;
+  const begin = fitted(first, Math.max(room / names.length, room - rest.reduce((sum, name) => sum + widthOf(name.slice(0, 80), SMALL), 0)), SMALL);
+  const each = (room - widthOf(begin, SMALL)) / Math.max(1, rest.length);
+  return [begin, ...rest.map((name) => fitted(name, each, SMALL))].join(" × ");
+}
+
 function saysScore(store: Store, score: Score): string {
   const { weight } = store.model.graph.hyperedges;
   const { query, key, over } = score.at;
@@ -159,9 +170,9 @@ function ScoreCell({ store, score, mark, hatch, scale, box: [x, y, height] }: Ce
   const zero = x + 8 + scale(0);
   return (
     <g {...mark}>
-      <rect class="cv-box" x={x} y={y} width={CELL} height={height} rx={4} />
+      <rect class="cv-p-box" x={x} y={y} width={CELL} height={height} rx={4} />
       <g aria-hidden="true">
-        <line class="cv-zero" x1={zero} x2={zero} y1={y + 6} y2={y + 8 + LINE * shown.length} />
+        <line class="cv-p-zero" x1={zero} x2={zero} y1={y + 6} y2={y + 8 + LINE * shown.length} />
         {shown.map((row, place) => {
           const at = y + 7 + LINE * (place + 0.5);
           return (
@@ -176,17 +187,17 @@ function ScoreCell({ store, score, mark, hatch, scale, box: [x, y, height] }: Ce
                 hatch={hatch}
                 interval={null}
               />
-              <text x={x + BAR + 54} y={at + 4} text-anchor="end" class="cv-value">
+              <text x={x + BAR + 54} y={at + 4} text-anchor="end" class="cv-p-value">
                 {signed(weight[row])}
               </text>
-              <text x={x + BAR + 61} y={at + 4} class="cv-small">
-                {fitted(product(store, row, score), CELL - BAR - 66, SMALL)}
+              <text x={x + BAR + 61} y={at + 4} class="cv-p-small">
+                {brief(store, row, score, CELL - BAR - 66)}
               </text>
             </g>
           );
         })}
         {shown.length < score.rows.length && (
-          <text x={x + BAR + 61} y={y + 7 + LINE * (shown.length + 0.5) + 4} class="cv-small cv-muted">
+          <text x={x + BAR + 61} y={y + 7 + LINE * (shown.length + 0.5) + 4} class="cv-p-small cv-muted">
             and {score.rows.length - shown.length} more
           </text>
         )}
@@ -200,22 +211,22 @@ function Products({ store, score }: { store: Store; score: Score }) {
   const { query, key, over } = score.at;
   const against = over === null ? "" : ` over ${token(model, over)}`;
   return (
-    <section class="cv-detail" aria-label="Products of the selected score">
+    <section class="cv-p-detail" aria-label="Products of the selected score">
       <h3>
-        <bdi>{`${short(token(model, query as number))} looks at ${short(token(model, key as number))}${short(against)}`}</bdi>
+        <bdi>{`${short(token(model, query as number))} looks at ${short(token(model, key as number))}${against && short(against)}`}</bdi>
       </h3>
-      <ul class="cv-list">
+      <ul class="cv-p-list">
         {score.rows.map((row) => {
           const one = combination(model, row);
           return (
             <li key={one.id}>
               <button
                 type="button"
-                class="cv-node"
+                class="cv-p-node"
                 aria-pressed={store.combination.value === one.id}
                 onClick={() => chooseCombination(store, row)}
               >
-                <bdi class="cv-name">{product(store, row, score)}</bdi>
+                <bdi class="cv-p-name">{product(store, row, score)}</bdi>
               </button>{" "}
               <span class={sign(one.weight)}>{signed(one.weight)}</span>{" "}
               <span class="cv-muted">

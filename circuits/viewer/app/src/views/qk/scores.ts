@@ -16,7 +16,7 @@ export interface Head {
   scores: Score[];
   /** How many combinations the document has of it. */
   held: number;
-  /** The sum of |weight| over its scores. */
+  /** The sum of its combinations' shares of what moves the target. */
   strength: number;
 }
 
@@ -35,13 +35,14 @@ export function heads(model: Model): Head[] {
     score.rows.push(row);
   });
   const size = (row: number) => Math.abs(table.weight[row]);
+  const known = (row: number) => table.share[row] ?? 0;
   const made = [...found].map(([name, scores]) => {
     const all = [...scores.values()];
     for (const score of all) score.rows.sort((one, other) => size(other) - size(one) || one - other);
     const rows = all.flatMap((score) => score.rows);
-    return { name, scores: all, held: rows.length, strength: rows.reduce((sum, row) => sum + size(row), 0) };
+    return { name, scores: all, held: rows.length, strength: rows.reduce((sum, row) => sum + known(row), 0) };
   });
-  return made.sort((one, other) => other.strength - one.strength || one.name.localeCompare(other.name));
+  return made.sort((one, other) => other.strength - one.strength || other.held - one.held || one.name.localeCompare(other.name));
 }
 
 /** Columns and rows of a head's grid: keys (and pairs of keys) by position, queries by position. */

@@ -27,9 +27,9 @@ export function UpsetView({ store }: { store: Store }) {
   const filter = filterOf(store, "upset", 12);
   const found = useMemo(() => upset(store.model, filter.value), [store.model, filter.value]);
   return (
-    <div class="cv-page">
+    <div class="cv-p-page">
       <Filters model={store.model} filter={filter.value} steps={STEPS} change={(next) => (filter.value = next)} />
-      <p class="cv-counts">{counts(store, found.columns.length, found.passing)}</p>
+      <p class="cv-p-counts">{counts(store, found.columns.length, found.passing)}</p>
       {found.columns.length ? (
         <Plot store={store} plot={found} />
       ) : (
@@ -63,7 +63,7 @@ function rowsOf(store: Store, { members, targets }: Upset): Rows {
 
 function rowText(store: Store, name: string): string {
   const found = store.model.graph.targets.find((one) => one.node === name);
-  return found ? `output “${found.text}”` : placed(store.model, name);
+  return found ? `output ${found.text}` : placed(store.model, name);
 }
 
 function Plot({ store, plot }: { store: Store; plot: Upset }) {
@@ -107,13 +107,13 @@ function Plot({ store, plot }: { store: Store; plot: Upset }) {
         <>
           <Bands rows={rows} right={width - 4} />
           {chosen !== undefined && (
-            <rect class="cv-band-chosen" x={x(chosen) - PITCH / 2 + 2} width={PITCH - 4} y={0} height={rows.height} />
+            <rect class="cv-p-band-chosen" x={x(chosen) - PITCH / 2 + 2} width={PITCH - 4} y={0} height={rows.height} />
           )}
           <Key store={store} plot={plot} right={rows.left - 16} />
           {names.map((name) => (
             <RowName key={name} store={store} name={name} rows={rows} mark={mark(name, nodeOf(store, name.slice(2)))} />
           ))}
-          <line class="cv-zero" x1={rows.left} x2={width - 8} y1={scale(0)} y2={scale(0)} aria-hidden="true" />
+          <line class="cv-p-zero" x1={rows.left} x2={width - 8} y1={scale(0)} y2={scale(0)} aria-hidden="true" />
           {columns.map((one, place) => (
             <Column key={one.id} one={one} x={x(place)} rows={rows} mark={mark(`c:${one.id}`)} scale={scale}>
               <Bar
@@ -140,7 +140,7 @@ function Bands({ rows, right }: { rows: Rows; right: number }) {
   return (
     <g aria-hidden="true">
       {bands.map((y) => (
-        <rect key={y} class="cv-band" x={rows.left - 8} width={right - rows.left + 8} y={y - LINE / 2} height={LINE} />
+        <rect key={y} class="cv-p-band" x={rows.left - 8} width={right - rows.left + 8} y={y - LINE / 2} height={LINE} />
       ))}
     </g>
   );
@@ -153,7 +153,7 @@ function Key({ store, plot, right }: { store: Store; plot: Upset; right: number 
   const signs = (Object.keys(SIGNS) as Kind[]).filter((kind) => kinds.has(kind));
   const lines = ["the interaction,", measure, ...signs.map((kind) => `${KINDS[kind]} ${SIGNS[kind]}`)];
   return (
-    <g aria-hidden="true" class="cv-axis">
+    <g aria-hidden="true" class="cv-p-axis">
       {lines.map((line, place) => (
         <text key={line} x={right} y={TOP + 10 + 16 * place} text-anchor="end">
           {fitted(line, right - 8, SMALL)}
@@ -172,8 +172,8 @@ function RowName({ store, name, rows, mark }: { store: Store; name: string; rows
   const text = fitted(rowText(store, name.slice(2)), NAME);
   const wide = widthOf(text);
   return (
-    <g {...mark} class={`${mark.class}${inside ? "" : " cv-soft"}`}>
-      <rect class="cv-hit" x={rows.left - 20 - wide} width={wide + 8} y={y - LINE / 2 + 1} height={LINE - 2} />
+    <g {...mark} class={`${mark.class}${inside ? "" : " cv-p-soft"}`}>
+      <rect class="cv-p-hit" x={rows.left - 20 - wide} width={wide + 8} y={y - LINE / 2 + 1} height={LINE - 2} />
       <text x={rows.left - 16} y={y + 4} text-anchor="end">
         {text}
       </text>
@@ -198,15 +198,15 @@ function Column({ one, x, rows, mark, children }: ColumnProps) {
   const below = rows.targets.get(one.target) as number;
   return (
     <g {...mark}>
-      <rect class="cv-hit" x={x - PITCH / 2 + 1} width={PITCH - 2} y={1} height={rows.height - 2} />
+      <rect class="cv-p-hit" x={x - PITCH / 2 + 1} width={PITCH - 2} y={1} height={rows.height - 2} />
       <g aria-hidden="true">
-        <line class="cv-leads" x1={x} x2={x} y1={Math.max(...ys)} y2={below} />
-        <line class="cv-joins" x1={x} x2={x} y1={Math.min(...ys)} y2={Math.max(...ys)} />
+        <line class="cv-p-leads" x1={x} x2={x} y1={Math.max(...ys)} y2={below} />
+        <line class="cv-p-joins" x1={x} x2={x} y1={Math.min(...ys)} y2={Math.max(...ys)} />
         {ys.map((y, place) => (
-          <circle key={one.members[place]} class="cv-dot" cx={x} cy={y} r={5.5} />
+          <circle key={one.members[place]} class="cv-p-dot" cx={x} cy={y} r={5.5} />
         ))}
-        <rect class="cv-acted" x={x - 5} y={below - 5} width={10} height={10} />
-        <text class="cv-strong" x={x} y={TOP + BARS + SIGN / 2 + 5} text-anchor="middle">
+        <rect class="cv-p-acted" x={x - 5} y={below - 5} width={10} height={10} />
+        <text class="cv-p-strong" x={x} y={TOP + BARS + SIGN / 2 + 5} text-anchor="middle">
           {SIGNS[one.kind]}
         </text>
       </g>
@@ -219,7 +219,7 @@ function BarText({ one, x, scale, relative }: { one: Combination; x: number; sca
   const up = one.value >= 0;
   const y = up ? scale(Math.max(one.high, one.value)) - 5 : scale(Math.min(one.low, one.value)) + 13;
   return (
-    <text x={x} y={y} text-anchor="middle" class="cv-value" aria-hidden="true">
+    <text x={x} y={y} text-anchor="middle" class="cv-p-value" aria-hidden="true">
       {fitted(valueText(one, relative), PITCH + 4, SMALL)}
     </text>
   );

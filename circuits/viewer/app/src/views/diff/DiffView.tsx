@@ -1,0 +1,159 @@
+/** Two graphs compared: one over the other, or side by side. */
+import { signal, type Signal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import type { DiffPart } from "../../document";
+import { count, short } from "../../format";
+import type { Model } from "../../model";
+import type { Store } from "../../store";
+import { Choice } from "../Choice";
+import { token } from "../naming";
+import { DiffDetail } from "./DiffDetail";
+import { chosen, type Merged, merge, type Where } from "./merge";
+import { Pane } from "./Pane";
+
+export interface State {
+  how: "merged" | "panes";
+  most: number;
+  open: string | null;
+}
+
+const states = new WeakMap<Store, Signal<State>>();
+
+export function stateOf(store: Store): Signal<State> {
+  const found = states.get(store) ?? signal<State>({ how: "merged", most: 40, open: null });
+  states.set(store, found);
+  return found;
+}
+
+/** Opens a merged node, or closes it; selects it in the graph where that has it. */
+export function open(store: Store, one: Merged): void {
+  const state = stateOf(store);
+  const closing = state.value.open === one.id;
+  state.value = { ...state.value, open: closing ? null : one.id };
+  if (one.here !== null) store.select(closing ? null : store.model.graph.nodes.node[one.here]);
+  store.told.value = closing ? "No node selected" : `${short(nameOf(store.model, one))} selected: ${WHERE[one.where]}`;
+}
+
+export const WHERE: Record<Where, string> = {
+  both: "in both",
+  first: "only in the first",
+  second: "only in the second",
+  "first shown": "in the first; the second has it, but not among its nodes in this file",
+  "second shown": "in the second; the first has it, but not among its nodes in this file",
+};
+
+/** The graphs by name, or by what their prompts differ in. */
+export function runNames(model: Model): [string, string] {
+  const other = model.against as Model;
+  const { positions } = model.document.diff as DiffPart;
+  const differ = positions.filter(([here, there]) => here !== null && there !== null && model.graph.tokens[here] !== other.graph.tokens[there]);
+  const names: [string, string] = [model.graph.name, other.graph.name];
+  if (differ.length !== 1 || names[0] !== names[1]) return names[0] === names[1] ? ["first", "second"] : names;
+  const [here, there] = differ[0] as [number, number];
+  return [token(model, here), token(other, there)];
+}
+
+export function nameOf(model: Model, one: Merged): string {
+  const [graph, row] = one.here !== null ? [model, one.here] : [model.against as Model, one.there as number];
+  return graph.graph.nodes.name[row];
+}
+
+export function DiffView({ store }: { store: Store }) {
+  const { model } = store;
+  const diff = model.document.diff as DiffPart;
+  const state = stateOf(store);
+  const all = useMemo(() => merge(model, diff), [model, diff]);
+  const shown = useMemo(() => chosen(all, state.value.most), [all, state.value.most]);
+  const one = all.find(({ id }) => id === state.value.open) ?? null;
+  const [first, second] = runNames(model);
+  return (
+    <div class="cv-p-page">
+      <Finding lines={diff.finding} />
+      <DiffFilters store={store} all={all} />
+      <p class="cv-p-counts">{counts(all, shown)}</p>
+      {state.value.how === "merged" ? (
+        <>
+          <p class="cv-p-counts">
+            First: <bdi>{short(first)}</bdi>. Second: <bdi>{short(second)}</bdi>. Numbers: the effect on the target, second less first;
+            blue where the second's is higher, orange and hatched where lower.
+          </p>
+          <Pane store={store} shown={shown} all={all} side="both" label="Both graphs merged" />
+        </>
+      ) : (
+        <div class="cv-p-panes">
+          {(["first", "second"] as const).map((side, place) => (
+            <div key={side}>
+              <h3>
+                {place ? "Second: " : "First: "}
+                <bdi>{short(place ? second : first)}</bdi>
+              </h3>
+              <Pane store={store} shown={shown} all={all} side={side} label={`The ${side} graph`} />
+            </div>
+          ))}
+        </div>
+      )}
+      {one ? (
+        <DiffDetail store={store} all={all} one={one} />
+      ) : (
+        <p class="cv-p-hint">Select a node to see its edges in both graphs.</p>
+      )}
+    </div>
+  );
+}
+
+/** The contrast in sentences: the first two, the others on demand. */
+export function Finding({ lines }: { lines: string[] }) {
+  if (!lines.length) return null;
+  return (
+    <div class="cv-p-finding">
+      {lines.slice(0, 2).map((line) => (
+        <p key={line}>
+          <bdi>{short(line, 1000)}</bdi>
+        </p>
+      ))}
+      {lines.length > 2 && (
+        <details>
+          <summary>The whole comparison</summary>
+          {lines.slice(2).map((line) => (
+            <p key={line}>
+              <bdi>{short(line, 1000)}</bdi>
+            </p>
+          ))}
+        </details>
+      )}
+    </div>
+  );
+}
+
+function DiffFilters({ store, all }: { store: Store; all: Merged[] }) {
+  const state = stateOf(store);
+  const held = chosen(all, all.length).length;
+  const steps = [20, 40, 100].filter((step) => step < held);
+  return (
+    <div class="cv-p-filters">
+      <Choice
+        name="Shown"
+        value={state.value.how}
+        options={[
+          ["merged", "one over the other"],
+          ["panes", "side by side"],
+        ]}
+        change={(how) => (state.value = { ...state.value, how: how as State["how"] })}
+      />
+      <Choice
+        name="Nodes"
+        value={String(state.value.most)}
+        options={[...steps.map((step) => [String(step), `the ${step} that change most`] as const), ["100000", `all ${count(held)}`]]}
+        change={(most) => (state.value = { ...state.value, most: Number(most) })}
+      />
+    </div>
+  );
+}
+
+/** How many nodes are shown, and how many of the file are in both or in one. */
+export function counts(all: readonly Merged[], shown: readonly Merged[]): string {
+  const many = (where: Where) => all.filter((one) => one.where === where).length;
+  const hidden = many("first shown") + many("second shown");
+  const told = hidden ? `, ${count(hidden)} in both but in this file only of one` : "";
+  return `${count(shown.length)} of ${count(all.length)} nodes in this file: ${count(many("both"))} in both, ${count(many("first"))} only in the first, ${count(many("second"))} only in the second${told}.`;
+}
