@@ -27,21 +27,26 @@ export function nodeOf(store: Store, name: string): string | undefined {
   return store.model.rowOf.has(name) ? name : undefined;
 }
 
-/** A node that can be selected; of what consists of several nodes, these are lit. */
+/** Selects a node; of what consists of several nodes, these are lit. */
+export function chooseName(store: Store, name: string): void {
+  const { model } = store;
+  if (model.rowOf.has(name)) return store.select(name);
+  const rows = model.rowsOf(name);
+  if (!rows.length) return;
+  const what = `the ${count(rows.length)} nodes of ${short(name)}`;
+  store.lit.value = { nodes: new Set(rows.map((row) => model.graph.nodes.node[row])), edges: new Set(), what };
+  store.told.value = `${what[0].toUpperCase()}${what.slice(1)} are lit in the graph`;
+}
+
+/** The name of a node, or of what consists of several, as a button. */
 export function NodeButton({ store, name, children }: { store: Store; name: string; children?: ComponentChildren }) {
   const { model } = store;
   const rows = model.rowsOf(name);
   const text = <bdi class="cv-p-name">{children ?? short(placed(model, name))}</bdi>;
   if (!rows.length) return <span>{text}</span>;
   const alone = model.rowOf.has(name);
-  const press = () => {
-    if (alone) return store.select(name);
-    const nodes = new Set(rows.map((row) => model.graph.nodes.node[row]));
-    store.lit.value = { nodes, edges: new Set(), what: `the ${count(rows.length)} nodes of ${short(name)}` };
-    store.told.value = `The ${count(rows.length)} nodes of ${short(name)} are lit in the graph`;
-  };
   return (
-    <button type="button" class="cv-p-node" data-node={nodeOf(store, name)} onClick={press} aria-pressed={alone && store.selected.value === name}>
+    <button type="button" class="cv-p-node" data-node={nodeOf(store, name)} onClick={() => chooseName(store, name)} aria-pressed={alone && store.selected.value === name}>
       {text}
       {!alone && <span class="cv-muted"> ({count(rows.length)} nodes)</span>}
     </button>

@@ -41,16 +41,21 @@ export function Picture(props: PictureProps) {
     role: "option",
     "aria-label": props.says(name),
     "aria-selected": props.chosen(name),
-    tabIndex: name === stop ? 0 : -1,
+    tabindex: name === stop ? 0 : -1,
     class: `cv-p-mark${props.chosen(name) ? " cv-p-chosen" : ""}`,
     ...{ "data-mark": name, "data-node": node },
   });
+
+  function enter(name: string): void {
+    setTip(null); // what is told below would else be covered
+    props.enter(name);
+  }
 
   function key(event: KeyboardEvent): void {
     const name = markOf(event.target);
     if (name === null || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") setTip(null);
-    if (event.key === "Enter" || event.key === " ") props.enter(name);
+    if (event.key === "Enter" || event.key === " ") enter(name);
     else if (!MOVES.has(event.key)) return;
     else {
       const next = step(props, name, event.key);
@@ -90,7 +95,7 @@ export function Picture(props: PictureProps) {
             const name = markOf(event.target);
             if (name === null) return;
             focus(svg.current, name);
-            props.enter(name);
+            enter(name);
           }}
         >
           <defs>

@@ -53,9 +53,11 @@ export function runNames(model: Model): [string, string] {
   return [token(model, here), token(other, there)];
 }
 
+/** Its name; both names where they differ, as those of the two outputs do. */
 export function nameOf(model: Model, one: Merged): string {
-  const [graph, row] = one.here !== null ? [model, one.here] : [model.against as Model, one.there as number];
-  return graph.graph.nodes.name[row];
+  const first = one.here === null ? null : model.graph.nodes.name[one.here];
+  const second = one.there === null ? null : (model.against as Model).graph.nodes.name[one.there];
+  return first === null || second === null || first === second ? (first ?? second ?? "") : `${first} | ${second}`;
 }
 
 export function DiffView({ store }: { store: Store }) {

@@ -16,7 +16,6 @@ type Side = "both" | "first" | "second";
 
 /** Edges drawn of the node that is looked at. */
 const EDGES = 16;
-const NAME = 104;
 
 interface PaneProps {
   store: Store;
@@ -130,7 +129,7 @@ interface NodeProps {
 const TAGS = { both: "", first: "1 only", second: "2 only", "first shown": "1 shown", "second shown": "2 shown" };
 
 /** The mark of its kind, outlined by where it is, its name, the change, and in words where it is. */
-function Node({ one, text, side, line: { x, y }, part, mark, hatch }: NodeProps) {
+function Node({ one, text, side, line: { x, y, width }, part, mark, hatch }: NodeProps) {
   const value = valueOf(one, side);
   const tone = value === null ? "" : sign(value);
   const radius = 5.2;
@@ -138,9 +137,11 @@ function Node({ one, text, side, line: { x, y }, part, mark, hatch }: NodeProps)
   const said = value === null ? "?" : signed(value);
   const tag = TAGS[one.where];
   const token = one.level < 0;
+  const right = x + width - 24;
+  const name = width - 40 - widthOf(said, SMALL) - (tag ? widthOf(tag, SMALL) + 10 : 0) - 8;
   return (
     <g {...mark} class={`${mark.class} ${tone}`}>
-      <rect class="cv-p-hit" x={x - 9} y={y - LINE / 2} width={token ? 18 : 196} height={LINE} />
+      <rect class="cv-p-hit" x={x - 9} y={y - LINE / 2} width={token ? 18 : width - 12} height={LINE} />
       <g transform={`translate(${x},${y})`}>
         <path d={path} class="cv-p-ground" />
         <path d={path} class="cv-p-changed" style={{ fillOpacity: 0.12 + 0.88 * Math.sqrt(part) }} />
@@ -150,13 +151,13 @@ function Node({ one, text, side, line: { x, y }, part, mark, hatch }: NodeProps)
       {!token && (
         <g aria-hidden="true">
           <text x={x + 12} y={y + 4} class="cv-p-small">
-            {fitted(text, tag ? NAME - 26 : NAME + 12, SMALL)}
+            {fitted(text, name, SMALL)}
           </text>
-          <text x={x + 184 - (tag ? widthOf(tag, SMALL) + 6 : 0)} y={y + 4} text-anchor="end" class="cv-p-value">
+          <text x={right - (tag ? widthOf(tag, SMALL) + 6 : 0)} y={y + 4} text-anchor="end" class="cv-p-value">
             {said}
           </text>
           {tag && (
-            <text x={x + 184} y={y + 4} text-anchor="end" class="cv-p-small cv-muted">
+            <text x={right} y={y + 4} text-anchor="end" class="cv-p-small cv-muted">
               {tag}
             </text>
           )}

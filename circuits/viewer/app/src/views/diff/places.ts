@@ -4,6 +4,8 @@ import type { Merged } from "./merge";
 export interface Line {
   x: number;
   y: number;
+  /** Of its column. */
+  width: number;
 }
 
 export interface Placed {
@@ -19,7 +21,10 @@ export interface Placed {
 }
 
 export const LINE = 18;
-const WIDE = 208;
+/** Columns with nodes: the fewer, the wider, so that names can be read. */
+const WIDEST = 290;
+const LEAST = 208;
+const ROOM = 880;
 const NARROW = 58;
 const LEFT = 34;
 const TOP = 8;
@@ -40,9 +45,12 @@ export function places(shown: readonly Merged[], columns: number, show: (one: Me
   const size = ({ effects }: Merged) => Math.max(Math.abs(effects[0] ?? 0), Math.abs(effects[1] ?? 0));
   for (const cell of cells.values()) cell.sort((one, other) => size(other) - size(one));
   const wide = Array.from({ length: columns }, (_, place) => shown.some((one) => one.column === place && one.level >= 0));
+  const many = wide.filter(Boolean).length;
+  const room = (ROOM - LEFT - (columns - many) * NARROW) / Math.max(1, many);
+  const full = Math.max(LEAST, Math.min(WIDEST, room));
   let left = LEFT;
   const placed = wide.map((is) => {
-    const width = is ? WIDE : NARROW;
+    const width = is ? full : NARROW;
     left += width;
     return { left: left - width, width };
   });
@@ -62,7 +70,7 @@ export function places(shown: readonly Merged[], columns: number, show: (one: Me
       const column = placed[one.column ?? 0];
       if (!band || !show(one)) return;
       const from = band.top + (one.level < 0 ? 12 : (band.height - cell.length * LINE) / 2 + LINE / 2);
-      at.set(one.id, { x: column.left + 12, y: from + order * LINE });
+      at.set(one.id, { x: column.left + 12, y: from + order * LINE, width: column.width });
     });
   const lanes = placed.map((_, place) =>
     shown

@@ -5,7 +5,7 @@ import { short } from "../../format";
 import type { Store } from "../../store";
 import { type Combination, combinations, KINDS, sentence, SIGNS, valueText } from "../combination";
 import { Filters } from "../Choice";
-import { chooseCombination, CombinationDetail, nodeOf } from "../Detail";
+import { chooseCombination, chooseName, CombinationDetail, nodeOf } from "../Detail";
 import { called, placed, unit } from "../naming";
 import { across, Bar, diamond, type MarkProps, Picture, sign } from "../svg";
 import { fitted, SMALL, widthOf } from "../text";
@@ -86,7 +86,7 @@ function Bipartite({ store, shown, relative }: Drawn) {
       enter={(mark) => {
         const name = mark.slice(2);
         if (mark[0] === "c") chooseCombination(store, (byId.get(name) as Combination).row);
-        else if (model.rowOf.has(name)) store.select(name);
+        else chooseName(store, name);
       }}
       chosen={(mark) => mark.slice(2) === (mark[0] === "c" ? combination.value : near)}
     >

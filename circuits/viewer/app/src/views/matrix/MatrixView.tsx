@@ -65,7 +65,7 @@ export function layersText(matrix: MatrixPart, { low, high }: Cell): string {
 
 export function says(matrix: MatrixPart, cell: Cell): string {
   const way = cell.up ? "up" : "down";
-  return `${layersText(matrix, cell)}: pairs pushing ${way} make up ${percent(cell.value)} (${count(cell.pairs)} pairs here, both ways)`;
+  return `${layersText(matrix, cell)}: pairs pushing ${way} make up ${percent(cell.value)} (${count(cell.pairs)} ${cell.pairs === 1 ? "pair" : "pairs"} here, both ways)`;
 }
 
 function Grid({ matrix, all, open }: { matrix: MatrixPart; all: Cell[]; open: Signal<string | null> }) {

@@ -5,7 +5,7 @@ import { short } from "../../format";
 import type { Store } from "../../store";
 import { type Combination, KINDS, type Kind, sentence, SIGNS, valueText } from "../combination";
 import { Filters } from "../Choice";
-import { chooseCombination, CombinationDetail, nodeOf } from "../Detail";
+import { chooseCombination, chooseName, CombinationDetail, nodeOf } from "../Detail";
 import { counts, filterOf } from "../hyperedges/filter";
 import { placed, unit } from "../naming";
 import { Bar, type MarkProps, Picture } from "../svg";
@@ -99,7 +99,7 @@ function Plot({ store, plot }: { store: Store; plot: Upset }) {
       enter={(mark) => {
         const name = mark.slice(2);
         if (mark[0] === "c") chooseCombination(store, columns[byId.get(name) as number].row);
-        else if (model.rowOf.has(name)) store.select(name);
+        else chooseName(store, name);
       }}
       chosen={(mark) => mark.slice(2) === (mark[0] === "c" ? store.combination.value : store.selected.value)}
     >
