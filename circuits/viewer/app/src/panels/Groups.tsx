@@ -41,7 +41,7 @@ export function Groups({ shell }: { shell: Shell }) {
           features read and write.
         </p>
       )}
-      <ul class="cv-list">
+      <ul class="cv-rows">
         {names.map((name) => (
           <Group key={name} shell={shell} name={name} set={set} />
         ))}
@@ -146,7 +146,7 @@ function Group({ shell, name, set }: { shell: Shell; name: string; set: Set }) {
           </p>
         )}
         {evidence.length > 0 && (
-          <ul class="cv-evidence">
+          <ul class="cv-because">
             {evidence.map((line) => (
               <li key={line}>
                 <bdi>{shown(line)}</bdi>
@@ -154,9 +154,9 @@ function Group({ shell, name, set }: { shell: Shell; name: string; set: Set }) {
             ))}
           </ul>
         )}
-        <ul class="cv-list">
+        <ul class="cv-rows">
           {members.map((node) => (
-            <li key={node} class="cv-member">
+            <li key={node} class="cv-grouped">
               <NodeRow shell={shell} node={node} />
               <button
                 type="button"

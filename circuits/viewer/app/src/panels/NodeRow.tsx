@@ -54,8 +54,8 @@ export function Weight({ value, part }: { value: number; part: number }) {
       <data class={`cv-weight ${way}`} value={String(value)}>
         {signed(value)}
       </data>
-      <span class="cv-bar-room" aria-hidden="true">
-        <span class={`cv-bar ${way}`} style={{ width: `${Math.max(2, 100 * part)}%` }} />
+      <span class="cv-meter-room" aria-hidden="true">
+        <span class={`cv-meter ${way}`} style={{ width: `${Math.max(2, 100 * part)}%` }} />
       </span>
     </>
   );

@@ -26,7 +26,7 @@ export function Paths({ shell }: { shell: Shell }) {
         </p>
       )}
       <Followed shell={shell} />
-      <ol class="cv-list cv-paths">
+      <ol class="cv-rows cv-paths">
         {paths.map((path, place) => (
           <li key={place}>
             <PathRow shell={shell} path={path} part={largest > 0 ? Math.abs(path.share) / largest : 0} />
@@ -80,8 +80,8 @@ function PathRow({ shell, path, part }: { shell: Shell; path: PathPart; part: nu
         <data class={way} value={String(path.effect)}>
           {signed(path.effect)}
         </data>
-        <span class="cv-bar-room" aria-hidden="true">
-          <span class={`cv-bar ${way}`} style={{ width: `${Math.max(2, 100 * part)}%` }} />
+        <span class="cv-meter-room" aria-hidden="true">
+          <span class={`cv-meter ${way}`} style={{ width: `${Math.max(2, 100 * part)}%` }} />
         </span>
         <data class="cv-muted" value={String(path.share)}>
           {percent(path.share)} of the effect

@@ -1,4 +1,5 @@
 /** The line below: what the last action did, and what this file left out. */
+import { shown } from "../format";
 import type { Shell } from "./shell";
 
 export function Status({ shell }: { shell: Shell }) {
@@ -7,14 +8,14 @@ export function Status({ shell }: { shell: Shell }) {
   return (
     <div class="cv-status">
       <p class="cv-told" role="status">
-        {store.told}
+        <bdi>{store.told.value && shown(store.told.value)}</bdi>
       </p>
       {left.length > 0 && (
         <details class="cv-left-out">
           <summary>Left out</summary>
           <ul>
             {left.map((line) => (
-              <li key={line}>{line}</li>
+              <li key={line}>{shown(line)}</li>
             ))}
           </ul>
         </details>

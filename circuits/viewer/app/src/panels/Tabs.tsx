@@ -34,7 +34,7 @@ export function Tabs({ name, id, panel, tabs, chosen, choose }: TabsProps) {
           role="tab"
           key={tab.id}
           id={`${id}-tab-${tab.id}`}
-          class={tab.faint ? "cv-tab cv-faint" : "cv-tab"}
+          class={tab.faint ? "cv-tab cv-absent" : "cv-tab"}
           aria-selected={place === at}
           aria-controls={panel}
           tabIndex={place === at ? 0 : -1}

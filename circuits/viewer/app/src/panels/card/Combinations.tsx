@@ -36,7 +36,7 @@ export function Combinations({ shell, node, row }: { shell: Shell; node: string;
       <h4>
         Combinations <span class="cv-count">{count(found.length)}</span>
       </h4>
-      <ul class="cv-list">
+      <ul class="cv-rows">
         {found.slice(0, all ? MOST : FIRST).map((one) => {
           const what = `${table.text[one]} → ${nameOf(model, table.target[one])}`;
           const on = lit.value?.what === what;
@@ -44,7 +44,7 @@ export function Combinations({ shell, node, row }: { shell: Shell; node: string;
             <li key={one}>
               <button
                 type="button"
-                class="cv-node-row cv-combination"
+                class="cv-node-row cv-joint"
                 aria-pressed={on}
                 title={interval(table, one)}
                 onClick={() => {

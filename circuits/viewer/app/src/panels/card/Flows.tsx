@@ -30,7 +30,7 @@ export function Flows({ shell, row, way }: { shell: Shell; row: number; way: "in
       {found.length === 0 && (
         <p class="cv-muted">{way === "into" ? "No edge of this file leads here." : "No edge of this file leads on."}</p>
       )}
-      <ul class="cv-list">
+      <ul class="cv-rows">
         {listed.map((edge) => (
           <li key={edge}>
             <NodeRow

@@ -39,7 +39,7 @@ export function Histogram({ card, activation }: { card: CardPart; activation: nu
             </rect>
           );
         })}
-        <path class="cv-axis" d={`M0 ${HEIGHT - FOOT + 0.5}H${WIDTH}`} />
+        <path class="cv-base" d={`M0 ${HEIGHT - FOOT + 0.5}H${WIDTH}`} />
         {here !== null && <path class="cv-here" d={`M${here} ${HEIGHT - FOOT}V8m-4 -6h8l-4 7z`} />}
         <text x="0" y={HEIGHT - 3}>
           0

@@ -61,11 +61,11 @@ function Tokens({ title, pairs, strings }: TokensProps) {
   return (
     <>
       <h5>{title}</h5>
-      <ul class="cv-list cv-tokens">
+      <ul class="cv-rows cv-says">
         {pairs.slice(0, 6).map(([token, by], place) => (
           <li key={place}>
             <Weight value={by} part={largest > 0 ? Math.abs(by) / largest : 0} />
-            <bdi class="cv-text cv-token">{shown(strings[token] ?? "")}</bdi>
+            <bdi class="cv-text cv-said">{shown(strings[token] ?? "")}</bdi>
           </li>
         ))}
       </ul>
