@@ -7,6 +7,7 @@
  */
 import { openPanel, type PanelId, type Shell } from "./panels/shell";
 import { placeOf, shareAt } from "./panels/Sliders";
+import { follow } from "./views/graph/follow";
 import { VIEWS } from "./views";
 
 export interface Action {
@@ -35,7 +36,7 @@ export const ACTIONS: readonly Action[] = [
   { key: "v", shown: "V", says: "Go to the view", part: "Find", run: (shell) => toView(shell) },
   { shown: "Enter", says: "Select the node: open its card, light its edges", part: "Node" },
   { key: "p", shown: "P", says: "Pin, or unpin", part: "Node", run: pin },
-  { shown: "F", says: "Follow the strongest paths of the node", part: "Node" },
+  { key: "f", shown: "F", says: "Follow: the strongest paths, all downstream, all upstream", part: "Node", run: along },
   { key: "g", shown: "G", says: "Group the pinned and the selected nodes", part: "Node", run: overlay("group") },
   { key: "i", shown: "I", says: "Combinations on, off", part: "Show", run: ({ store }) => flip(store.interactions) },
   { key: "[", shown: "[", says: "Fewer nodes", part: "Show", run: (shell) => moreNodes(shell, -0.05) },
@@ -103,6 +104,12 @@ function pin(shell: Shell, event: Event): void {
   const node = nodeOf(shell, event);
   if (node === null) shell.store.told.value = "Nothing to pin: select a node first.";
   else shell.store.togglePin(node);
+}
+
+function along(shell: Shell, event: Event): void {
+  const node = nodeOf(shell, event);
+  if (node === null) shell.store.told.value = "Nothing to follow: select a node first.";
+  else follow(shell.store, node);
 }
 
 function moreNodes({ store }: Shell, by: number): void {
