@@ -408,7 +408,10 @@ REFUSALS = {
     "nothing known": (4, "no run", "info T"),
     "existing output": (1, "exists.*--overwrite", "attribute Mary -m M -o R"),
     "existing output file": (1, "exists.*--overwrite", "plot R -o T/old.svg"),
-    "existing report": (1, "exists.*--overwrite", "report R -o T/old.svg"),
+    "existing report": (1, "exists.*--overwrite", "report R -o T/old.html"),
+    "report of no kind": (2, "which kind of report.*--format", "report R -o T/r.svg"),
+    "report of an unknown format": (2, "html, md, pdf, not as 'docx'", "report R -o T/r --format docx"),
+    "cards and none": (2, "--no-cards contradict", "report R -o T/r.html --no-cards --cards F"),
     "no run to overwrite": (1, "spares it", "attribute Mary -m M -o T --overwrite"),
     "below a file": (1, "is a file", "attribute Mary -m M -o F/r"),
     "no picture": (2, "gif", "plot R -o T/r.gif"),
@@ -434,6 +437,7 @@ REFUSALS = {
 @pytest.fixture
 def places(made: Path, model: Path, three: Path, tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "old.svg").write_text("an old picture")
+    (tmp_path / "old.html").write_text("an old page")
     return {"M": model, "R": made, "F": three, "T": tmp_path}
 
 
@@ -480,9 +484,10 @@ def test_overwrite_replaces_runs_and_files(model: Path, made: Path, tmp_path: Pa
     (tmp_path / "p.svg").write_text("old")
     assert call("plot", path, "-o", tmp_path / "p.svg", "--overwrite").code == 0
     assert (tmp_path / "p.svg").read_text().startswith("<?xml")
-    assert call("report", path, "-o", tmp_path / "p.svg", "--overwrite").code == 0
-    assert "<html" in (tmp_path / "p.svg").read_text()
-    assert {p.name for p in tmp_path.iterdir()} == {"run", "p.svg"}
+    (tmp_path / "p.html").write_text("old")
+    assert call("report", path, "-o", tmp_path / "p.html", "--overwrite").code == 0
+    assert "<html" in (tmp_path / "p.html").read_text()
+    assert {p.name for p in tmp_path.iterdir()} == {"run", "p.svg", "p.html"}
 
 
 def test_an_existing_output_is_refused_before_the_model_is_loaded(made: Path, tmp_path: Path) -> None:

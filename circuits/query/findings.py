@@ -46,6 +46,13 @@ def sentences(subject: Subject, tables: Mapping[str, pl.DataFrame], paths: Seque
     return tuple(sentence for sentence in found if sentence)
 
 
+def brief(subject: Subject, tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
+    """Gives the three sentences of the finding to read first: direct support, what acts together, words."""
+    together = _combinations(subject, tables)[:1] or (_features(subject, tables["features"]),)
+    told = (_headline(subject), *together, _words(subject, tables["words"]))
+    return tuple(sentence for sentence in told if sentence)
+
+
 def _direct(subject: Subject) -> list[tuple[str, float]]:
     """Gives the nodes with a direct effect on the subject, most positive first, constants left out.
 

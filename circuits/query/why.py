@@ -18,7 +18,7 @@ from circuits.query.combinations import (
     computed,
     nodes_of,
 )
-from circuits.query.findings import sentences
+from circuits.query.findings import brief, sentences
 from circuits.query.marks import captions, marked
 from circuits.query.paths import Path, top_paths
 from circuits.query.pushes import CAPTION as PUSHES
@@ -95,6 +95,7 @@ def why(graph: Graph, target: str | None = None, *, over: str | None = None, top
             "probability": subject.naming.probability(subject.node),
             "scores": asdict(score),
             "trust": finding[-1],
+            "brief": list(brief(subject, tables)),
         },
     )
 

@@ -1,5 +1,6 @@
-"""Pages to read, print and send on: one HTML file each, nothing loaded from elsewhere."""
+"""Reports to read, print and send on: one file each, nothing loaded from elsewhere."""
 
-from circuits.report.page import report, save_report
+from circuits.report.page import report
+from circuits.report.save import save_report
 
 __all__ = ["report", "save_report"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from circuits.errors import UsageError
@@ -19,19 +18,32 @@ from circuits.query.answer import Answer
 from circuits.query.combinations import computed
 from circuits.query.orders import orders_table
 from circuits.query.text import listing, percent, signed
+from circuits.report.blocks import Block, Code, Picture, TableBlock, Text
 from circuits.report.picture import themed
+from circuits.report.tables import answer_table
 
 HANDFUL: Final = 5
 """Pairs above which their layers are shown as a matrix."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure of a section: the drawing, how it is set, and what stands below it."""
+def combination_blocks(graph: Graph, answer: Answer, run: str) -> tuple[Block, ...]:
+    """Gives the combinations as a table and as pictures; where none were computed, the command that does.
 
-    svg: Markup
-    look: str
-    caption: str
+    Args:
+        graph: the graph with the answer's target as its only one.
+        answer: the answer of the report.
+        run: the run's path, for the command.
+    """
+    if not computed(graph):
+        return (
+            Text(("Which features act only together was not computed for this run.",), "prose"),
+            Code(f"circuits interact {shlex.quote(run)}", "This computes it, and keeps it in the run."),
+        )
+    table = answer_table(answer, "combinations", "The strongest combinations")
+    if table is None:
+        return (Text(("Interactions were computed, but none bears on this output.",), "prose"),)
+    drawn = pictures(graph, answer)
+    return (*drawn[:1], TableBlock(table), *drawn[1:])
 
 
 def pictures(graph: Graph, answer: Answer) -> list[Picture]:
@@ -39,7 +51,7 @@ def pictures(graph: Graph, answer: Answer) -> list[Picture]:
 
     Args:
         graph: the graph with the answer's target as its only one.
-        answer: the answer on the page.
+        answer: the answer of the report.
     """
     if not len(answer.tables.get("combinations", ())):
         return []
@@ -49,14 +61,15 @@ def pictures(graph: Graph, answer: Answer) -> list[Picture]:
     if drawn is not None:
         caption = "Each column is a combination: dots are its members, the square is what it acts on, the bar"
         caption += " is the interaction with its interval; hatched bars push down."
-        found.append(Picture(themed(drawn, "upset", tips, "The strongest combinations."), "scroll", caption))
+        svg = themed(drawn, "upset", tips, "The strongest combinations.")
+        found.append(Picture(svg, "scroll", caption, "upset"))
     pairs = graph.hyperedges.filter(pl.col("via").is_null(), order=2)
     drawn = _or_none(lambda: interaction_matrix(graph)) if len(pairs) > HANDFUL else None
     if drawn is not None:
         caption = "Which layers act together: all pairs by the layers of their two members, as shares of what"
         caption += " moves the target; above the diagonal those that push up, below it those that push down."
         cells = themed(drawn, "matrix", pair_sums(graph).tips(), "Pairs by the layers of their members.")
-        found.append(Picture(cells, "scroll", caption))
+        found.append(Picture(cells, "small", caption, "matrix"))
     target = str(answer.meta.get("target") or (graph.targets or [""])[0])
     drawn = _or_none(lambda: interaction_orders(graph, target))
     if drawn is not None:
@@ -66,7 +79,8 @@ def pictures(graph: Graph, answer: Answer) -> list[Picture]:
         caption = (
             "How the orders add up: all that single members, pairs and triples make up, and what is left."
         )
-        found.append(Picture(themed(drawn, "orders", {}, f"By order: {parts}."), "small", caption))
+        svg = themed(drawn, "orders", {}, f"By order: {parts}.")
+        found.append(Picture(svg, "small", caption, "orders"))
     return found
 
 

@@ -1,141 +1,17 @@
-"""What stands in each section of a page, as plain records for the template."""
+"""What is told of a graph itself: what nodes are, what the numbers mean, how it was made."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from circuits.graph.graph import Graph
-from circuits.query.answer import LINKS, SHARES, SIGNED, Answer, cell, printed
+from circuits.query.answer import Answer
 from circuits.query.facts import facts as facts  # a section as it stands
-from circuits.query.text import Naming, percent, plain, signed
-
-HEADINGS: Mapping[str, str] = {
-    "totals": "The sum behind the value",
-    "features": "Features",
-    "paths": "Paths",
-    "combinations": "Combinations",
-    "verified": "Tried on the model",
-    "words": "Words",
-}
-"""Tables with a place of their own on the page, in this order; others follow under their names."""
-
-ELSEWHERE = ("ends", "trust")  # shown in the box about trust
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One table cell: its text, its exact value for sorting and reading by programs, its look."""
-
-    text: str
-    value: str
-    look: str
-    bar: float | None = None
-    links: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: heading, caption, columns (name, whether numbers), rows of cells."""
-
-    name: str
-    heading: str
-    caption: str
-    columns: tuple[tuple[str, bool], ...]
-    rows: tuple[tuple[Cell, ...], ...]
-
-
-def subtitle(graph: Graph) -> str:
-    """Gives the line under the title: model, dictionary, size of the graph."""
-    meta = graph.meta
-    parts = [
-        str((meta.get("model") or {}).get("name") or ""),
-        str((meta.get("dictionary") or {}).get("kind") or ""),
-        f"{len(graph.nodes):,} nodes",
-        f"{len(graph.edges):,} edges",
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def words(naming: Naming, answer: Answer) -> list[dict[str, Any]]:
-    """Gives the prompt's tokens with their influence, shaded relative to the strongest."""
-    table = answer.tables.get("words")
-    share = {} if table is None else dict(table.select("pos", "influence").iter_rows())
-    largest = max(share.values(), default=0.0) or 1.0
-    return [
-        {
-            "text": text.replace("\n", "⏎\n"),
-            "shade": round(0.62 * share.get(pos, 0.0) / largest, 4),
-            "tip": f"position {pos}: {percent(share.get(pos, 0.0))} of the influence",
-        }
-        for pos, text in enumerate(naming.tokens)
-    ]
-
-
-def ends(answer: Answer) -> list[dict[str, Any]]:
-    """Gives where influence comes from, for a bar of shares."""
-    table = answer.tables.get("ends")
-    if table is None:
-        return []
-    looks = {
-        "words of the prompt": "words",
-        "positions": "words",
-        "dictionary errors": "errors",
-        "edges too small to keep": "cut",
-    }
-    return [
-        {"name": end, "share": share, "text": percent(share), "look": looks.get(end, "other")}
-        for end, share in table.iter_rows()
-    ]
-
-
-def scores(answer: Answer) -> list[dict[str, Any]]:
-    """Gives the scores with what each means."""
-    table = answer.tables.get("trust")
-    rows = [] if table is None else table.iter_rows(named=True)
-    return [dict(row) | {"text": percent(row["share"])} for row in rows]
-
-
-def tables(answer: Answer) -> list[Table]:
-    """Gives the answer's tables, those with a heading of their own first."""
-    names = [n for n in HEADINGS if n in answer.tables]
-    names += [n for n in answer.tables if n not in HEADINGS and n not in ELSEWHERE]
-    return [_table(name, answer) for name in names if len(answer.tables[name])]
-
-
-def _table(name: str, answer: Answer) -> Table:
-    frame = answer.tables[name]
-    linked = [c for c, kind in frame.schema.items() if kind == LINKS and frame[c].list.len().sum()]
-    shown = [c for c in frame.columns if c in (*printed(frame), *linked)]
-    shares = [c for c in shown if c in SHARES and frame.schema[c].is_numeric()]
-    largest = {c: max((abs(v) for v in frame[c] if v is not None), default=0.0) for c in shares}
-    rows = tuple(
-        tuple(_cell(column, row[column], largest.get(column)) for column in shown)
-        for row in frame.iter_rows(named=True)
-    )
-    columns = tuple((column, frame.schema[column].is_numeric()) for column in shown)
-    heading = HEADINGS.get(name, name.capitalize())
-    return Table(name, heading, answer.captions.get(name, ""), columns, rows)
-
-
-def _cell(column: str, value: Any, largest: float | None) -> Cell:
-    if isinstance(value, list):
-        links = tuple(dict(link) | {"text": signed(link["weight"])} for link in value)
-        return Cell("", "", "links", links=links)
-    exact = "" if value is None else repr(value) if isinstance(value, float) else str(value)
-    look = "text"
-    if isinstance(value, int | float):
-        look = "number"
-        if column in SIGNED and value:
-            look += " up" if value > 0 else " down"
-    bar = value / largest if largest and isinstance(value, float) else None
-    text = str(value) if column in ("pos", "node") else cell(column, value)
-    look += " name" if column in ("node", "path", "token") else " wide" if column == "combination" else ""
-    return Cell(text, exact, look, bar)
+from circuits.query.text import Naming, percent, plain
 
 
 def tips(graph: Graph) -> dict[str, str]:
@@ -230,3 +106,13 @@ def _features(meta: Mapping[str, Any]) -> str:
     elif chosen:
         text += f"Selection: {json.dumps(chosen, ensure_ascii=False, default=str)}."
     return text or "How features were chosen is not recorded in this graph."
+
+
+def commands(graph: Graph) -> list[str]:
+    """Gives the commands that made a run as it is, in their order: attribute, interact, group, verify."""
+    meta = graph.meta
+    verified = meta.get("verified")
+    tried = list(verified.values()) if isinstance(verified, Mapping) else []
+    steps = [meta, *(meta.get(name) for name in ("interact", "group")), *tried]
+    found = [str(step["command"]) for step in steps if isinstance(step, Mapping) and step.get("command")]
+    return list(dict.fromkeys(found))

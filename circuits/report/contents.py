@@ -1,0 +1,293 @@
+"""What a report holds, section by section, whatever it is written as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from circuits.cards.record import Cards
+from circuits.graph.graph import Graph
+from circuits.plot.network import network
+from circuits.plot.waterfall import waterfall
+from circuits.query.answer import Answer
+from circuits.query.contrast import contrast
+from circuits.query.findings import TRUST
+from circuits.query.subject import Subject
+from circuits.query.text import Naming
+from circuits.query.why import why
+from circuits.report import sections
+from circuits.report.blocks import (
+    Block,
+    Code,
+    Downloads,
+    Facts,
+    Picture,
+    Report,
+    Section,
+    TableBlock,
+    Terms,
+    Text,
+    Viewer,
+)
+from circuits.report.cards import card_blocks
+from circuits.report.combinations import combination_blocks, combination_tips, terms
+from circuits.report.compare import difference_blocks, trust_of_both, words_of
+from circuits.report.concepts import concept_blocks
+from circuits.report.opening import finding, outputs, prompt, subtitle
+from circuits.report.picture import themed
+from circuits.report.tables import Table, answer_table
+from circuits.report.tried import tried_blocks
+from circuits.report.trust import badge, ends, interactions_table, scores, standing
+from circuits.viewer import Shown, document
+from circuits.viewer.cards import cards_of
+
+NODES = 40
+"""Nodes of the still picture, besides the target."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a report is made from.
+
+    Attributes:
+        graph: the graph.
+        answer: an answer from it.
+        against: a second graph to compare with.
+        cards: cards of the dictionary's features; None: there are none, or none shall be shown.
+        nodes: how many nodes the still pictures show, besides the target.
+        title: the page's title; the answer's question unless given.
+    """
+
+    graph: Graph
+    answer: Answer
+    against: Graph | None = None
+    cards: Cards | None = None
+    nodes: int = NODES
+    title: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph,
+        *,
+        answer: Answer | None = None,
+        against: Graph | None = None,
+        cards: Cards | None = None,
+        nodes: int = NODES,
+        title: str | None = None,
+    ) -> Material:
+        """Gives the material: `why(graph)` where no answer is given, the dictionary's own cards likewise."""
+        held = cards if cards is not None else cards_of(graph)[0]
+        return cls(graph, answer or why(graph), against, held, nodes, title)
+
+    @cached_property
+    def focus(self) -> Graph:
+        """Gives the graph with the answer's target as its only one, where the answer has one."""
+        asked = self.answer.meta.get("asked") or {}
+        if {"target", "over"} <= set(asked):
+            return Subject.of(self.graph, asked["target"], asked["over"]).graph
+        return self.graph
+
+    @cached_property
+    def contrast(self) -> Answer | None:
+        """Gives what differs from the second graph; None where there is none."""
+        if self.against is None:
+            return None
+        asked = self.answer.meta.get("asked") or {}
+        target, over = asked.get("target"), asked.get("over")
+        pair = target if target is None or over is None else (target, over)
+        return contrast(self.graph, self.against, target=pair)
+
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        """Gives what the interactive graph reads."""
+        return document(
+            self.graph,
+            answer=self.answer,
+            against=self.against,
+            cards=self.cards,
+            shown=Shown() if self.cards is not None else Shown(cards=0),
+            name=name_of(self.graph),
+        )
+
+    @property
+    def target(self) -> str:
+        """Gives the node that is explained."""
+        return str(self.answer.meta.get("target") or (self.graph.targets or [""])[0])
+
+    @property
+    def run(self) -> str:
+        """Gives the run's path as it was named, for commands."""
+        return str(self.graph.meta.get("run") or self.graph.meta.get("path") or "RUN")
+
+
+def contents(material: Material, *, interactive: bool = True) -> Report:
+    """Gives the whole report.
+
+    Args:
+        material: what it is made from.
+        interactive: with the document of the interactive graph.
+
+    Raises:
+        UsageError: the graph has no target that could be explained.
+        Incompatible: the second graph's features come from another dictionary.
+    """
+    answer = material.contrast or material.answer
+    found = [
+        Section("answer", "Answer", tuple(_answer(material))),
+        Section("trust", "How far to trust this", tuple(_trust(material, interactive=interactive))),
+    ]
+    if material.contrast is not None:
+        blocks = difference_blocks(material.contrast, material.nodes)
+        found.append(Section("difference", "What differs", blocks))
+    found += [
+        Section("concepts", "Concepts", concept_blocks(material.focus, material.run)),
+        Section(
+            "combinations", "Combinations", combination_blocks(material.focus, material.answer, material.run)
+        ),
+        Section("paths", "Paths and sources", tuple(_paths(material))),
+        Section("graph", "The graph", tuple(_graph(material, interactive=interactive))),
+        Section("features", "Features", tuple(_features(material))),
+        Section(
+            "interventions", "Interventions", tried_blocks(material.graph, material.target, material.run)
+        ),
+        Section("method", "How it was made", (Terms(tuple(_method(material.focus))),)),
+        Section("again", "Run it again", tuple(_again(material))),
+    ]
+    return Report(
+        title=material.title or answer.question,
+        subtitle=subtitle(material.focus),
+        sections=tuple(section for section in found if section.blocks),
+        document=material.document if interactive else None,
+    )
+
+
+def _answer(material: Material) -> Iterator[Block]:
+    answer, graph = material.answer, material.focus
+    sides = ("", "") if material.contrast is None else tuple(material.contrast.meta["targets"])
+    names = ("", "") if material.against is None else (name_of(material.graph), name_of(material.against))
+    yield prompt(Naming.of(graph), answer.tables.get("words"), names[0])
+    if material.against is not None:
+        yield prompt(Naming.of(material.against), words_of(material.against, sides[1]), names[1])
+    trust = str(answer.meta.get("trust") or "")
+    yield finding(material.contrast or answer, trust)
+    found = standing(graph, answer)
+    if found is not None:
+        yield badge(found)
+    listed = [outputs(material.graph, material.target)]
+    if material.against is not None:
+        listed.append(outputs(material.against, sides[1]))
+    for table, name in zip(listed, names, strict=False):
+        if table is not None:
+            yield TableBlock(_called(table, name))
+
+
+def _called(table: Table, name: str) -> Table:
+    return replace(table, name=f"{table.name}-{name}", heading=f"{table.heading}: {name}") if name else table
+
+
+def _trust(material: Material, *, interactive: bool) -> Iterator[Block]:
+    answer, graph = material.answer, material.focus
+    said = str(answer.meta.get("trust") or "").removeprefix(f"{TRUST}: ")
+    if said:
+        yield Text((said[:1].upper() + said[1:],), "prose")
+    for block in (ends(answer), scores(graph, answer)):
+        if block is not None:
+            yield block
+    if material.contrast is not None and (both := trust_of_both(material.contrast)) is not None:
+        yield both
+    sure = interactions_table(graph)
+    if sure is not None:
+        yield TableBlock(sure)
+    yield Text(tuple(_shown(material, interactive=interactive)), "prose", "What is shown, and what is not")
+
+
+def _shown(material: Material, *, interactive: bool) -> Iterator[str]:
+    """Gives how much of the run this file shows, and by which rule the rest is left out."""
+    nodes, edges = len(material.graph.nodes), len(material.graph.edges)
+    if not interactive:
+        few = f"the {material.nodes} most influential" if material.nodes < nodes else "all"
+        yield f"Of {nodes:,} nodes and {edges:,} edges {few} are drawn, with the strongest edges between."
+        return
+    part = material.document["graph"]
+    held = len(part["nodes"]["node"]), len(part["edges"]["weight"])
+    told = f"{held[0]:,} of {nodes:,} nodes and {held[1]:,} of {edges:,} edges"
+    still = f"the still picture shows {min(material.nodes, nodes)} nodes, those with most influence"
+    yield f"This page holds {told} of the run; {still}."
+    yield from part["left_out"]
+
+
+def _paths(material: Material) -> Iterator[Block]:
+    answer = material.answer
+    for name, heading in (
+        ("paths", "The strongest paths"),
+        ("words", "Words"),
+        ("totals", "The sum behind the value"),
+    ):
+        table = answer_table(answer, name, heading)
+        if table is None:
+            continue
+        yield TableBlock(table)
+        if name == "totals":
+            drawn = themed(waterfall(answer.tables["totals"]), "sum", {}, "The same totals as bars.")
+            yield Picture(drawn, "small", "", "sum")
+    told = ("features", "combinations", "verified", "ends", "trust", "paths", "words", "totals")
+    for name in answer.tables:
+        table = None if name in told else answer_table(answer, name, name.capitalize())
+        if table is not None:
+            yield TableBlock(table)
+
+
+def _graph(material: Material, *, interactive: bool) -> Iterator[Block]:
+    drawn = network(material.focus, nodes=material.nodes)
+    tips = sections.tips(material.focus) | combination_tips(material.answer)
+    diamonds = any(str(shape.get_gid()).startswith("hyperedge:") for shape in drawn.patches)
+    caption = (
+        "Tokens from left to right, layers upwards; a node stands where it is read. Solid blue edges push"
+        " their receiver up, dashed orange ones down."
+    )
+    if diamonds:
+        caption += (
+            " Coloured diamonds are combinations: dotted lines lead from their members, the line to what they"
+            " act on is as wide as their share."
+        )
+    still = Picture(
+        themed(drawn, "net", tips, sections.alternative(material.answer)), "scroll", caption, "network"
+    )
+    yield Viewer(still) if interactive else still
+    if interactive:
+        yield Downloads()
+
+
+def _features(material: Material) -> Iterator[Block]:
+    table = answer_table(material.answer, "features", "The most influential")
+    if table is not None:
+        yield TableBlock(table)
+    yield from card_blocks(material.focus, material.cards)
+
+
+def _method(graph: Graph) -> Iterator[tuple[str, str]]:
+    yield from sections.method(graph)
+    yield from terms(graph)
+
+
+def _again(material: Material) -> Iterator[Block]:
+    for graph in (material.graph, material.against):
+        lines = [] if graph is None else sections.commands(graph)
+        if lines:
+            yield Code("\n".join(lines))
+    yield Code(material.answer.code, language="python")
+    if material.contrast is not None:
+        yield Code(material.contrast.code, language="python")
+    facts = tuple(sections.facts(material.graph))
+    if facts:
+        yield Facts("Versions, fingerprints, seeds, settings, timings", facts)
+
+
+def name_of(graph: Graph) -> str:
+    """Gives how a run is called: its folder's name, or "graph"."""
+    run = str(graph.meta.get("run") or graph.meta.get("path") or "")
+    return Path(run).name or "graph"
