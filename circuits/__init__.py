@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from circuits.intervene.steer import steer
     from circuits.intervene.summary import Verification
     from circuits.intervene.verify import Checks, verify
+    from circuits.interop.exchange import Exported, export_graph, import_graph, validate
     from circuits.models.load import load_model
     from circuits.planted.plant import plant
     from circuits.plot.agreement import agreement
@@ -119,6 +120,7 @@ __all__ = [
     "Edges",
     "Estimate",
     "Evaluation",
+    "Exported",
     "Extraction",
     "FeatureTarget",
     "Gates",
@@ -152,11 +154,13 @@ __all__ = [
     "difference",
     "estimate",
     "evaluate",
+    "export_graph",
     "extract",
     "faithfulness",
     "group",
     "groups",
     "hypergraph",
+    "import_graph",
     "interact",
     "interaction_matrix",
     "interaction_orders",
@@ -196,6 +200,7 @@ __all__ = [
     "unexplained",
     "ungroup",
     "upset",
+    "validate",
     "verify",
     "waterfall",
     "why",
@@ -218,6 +223,7 @@ _HOMES: Final = {
     "Edges": "engine.edges.Edges",
     "Estimate": "extraction.estimate.Estimate",
     "Evaluation": "training.evaluate.Evaluation",
+    "Exported": "interop.exchange.Exported",
     "Extraction": "extraction.extract.Extraction",
     "FeatureTarget": "prompt.FeatureTarget",
     "Gates": "engine.gates.method.Gates",
@@ -251,11 +257,13 @@ _HOMES: Final = {
     "difference": "plot.difference.difference",
     "estimate": "extraction.estimate.estimate",
     "evaluate": "training.evaluate.evaluate",
+    "export_graph": "interop.exchange.export_graph",
     "extract": "extraction.extract.extract",
     "faithfulness": "intervene.faithfulness.faithfulness",
     "group": "query.grouping.group.group",
     "groups": "query.grouping.answer.groups",
     "hypergraph": "plot.hypergraph.hypergraph",
+    "import_graph": "interop.exchange.import_graph",
     "interact": "engine.interact.interact",
     "interaction_matrix": "plot.matrix.interaction_matrix",
     "interaction_orders": "plot.orders.interaction_orders",
@@ -295,6 +303,7 @@ _HOMES: Final = {
     "unexplained": "query.unexplained.unexplained",
     "ungroup": "graph.concept_graph.ungroup",
     "upset": "plot.upset.upset",
+    "validate": "interop.exchange.validate",
     "verify": "intervene.verify.verify",
     "waterfall": "plot.waterfall.waterfall",
     "why": "query.why.why",
