@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "circuits"
 FLOORS = {
-    "errors": 0, "schema": 0, "files": 0, "bundled": 0,
+    "errors": 0, "schema": 0, "files": 0, "bundled": 0, "shown": 0,
     "prompt": 1, "trace": 1, "trace_io": 1, "trace_check": 1, "graph": 1,
     "models": 2, "dictionaries": 2, "extraction": 2, "training": 2, "engine": 2,
     "cards": 2,

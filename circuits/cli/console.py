@@ -6,15 +6,19 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from circuits.shown import shown
 
 PIPE_WIDTH = 100
 """Columns of a result that goes to a file or pipe."""
@@ -43,13 +47,28 @@ class Output:
             return
         screen = stdout()
         with screen.capture() as captured:
-            screen.print(text, crop=False)  # commands may be wider than the terminal
+            screen.print(Harmless(text), crop=False)  # commands may be wider than the terminal
         write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
     def note(self, sentence: str) -> None:
         """Prints a sentence on stderr, unless quiet."""
         if not self.quiet:
-            print(sentence, file=sys.stderr)
+            print(shown(sentence, keep="\n"), file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Harmless:
+    """What is printed, with whatever texts of a run could do to a terminal made visible (`circuits.shown`).
+
+    Colours and layout are ours and stay: they are no part of the text.
+    """
+
+    inside: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Gives the segments of what is inside."""
+        for segment in console.render(self.inside, options):
+            yield segment if segment.control else Segment(shown(segment.text, keep="\n"), segment.style)
 
 
 class LogHandler(logging.Handler):
@@ -57,7 +76,7 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record."""
-        print(record.getMessage(), file=sys.stderr)
+        print(shown(record.getMessage(), keep="\n"), file=sys.stderr)
 
 
 def stdout() -> Console:
@@ -81,6 +100,11 @@ def write(text: str) -> None:
         raise typer.Exit from None
 
 
+def write_data(text: str) -> None:
+    """Writes what a program may read: exact into a file or pipe, harmless to a terminal."""
+    write(shown(text, keep="\n\t") if sys.stdout.isatty() else text)
+
+
 def flush() -> None:
     """Gets out what was written, whether or not anybody still reads it."""
     try:
@@ -96,7 +120,15 @@ def _leave_pipe() -> None:
 
 def write_json(document: Mapping[str, Any]) -> None:
     """Writes one JSON document; NaN and infinities, which JSON lacks, become null."""
-    write(json.dumps(_plain(document), indent=2, ensure_ascii=False, default=str) + "\n")
+    write(_escaped(json.dumps(_plain(document), indent=2, ensure_ascii=False, default=str)) + "\n")
+
+
+def _escaped(text: str) -> str:
+    """Gives a JSON document in which control and bidirectional characters are written as escapes."""
+    return _ACTING.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+_ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ import typer
 from circuits.cli import console, interrupts
 from circuits.cli.app import app
 from circuits.errors import CircuitsError
+from circuits.shown import shown
 
 INTERRUPTED = 130
 ISSUES = "Set CIRCUITS_DEBUG=1 to see where."
@@ -101,7 +102,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 def _tell(failure: Failure, *, as_json: bool) -> None:
     console.flush()
-    print(failure.message, file=sys.stderr)
+    print(shown(failure.message, keep="\n"), file=sys.stderr)
     if as_json:
         error = {"kind": failure.kind, "message": failure.message, "exit_code": failure.exit_code}
         console.write_json({"error": error})

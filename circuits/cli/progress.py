@@ -14,6 +14,7 @@ from rich.text import Text
 
 from circuits.cli import interrupts
 from circuits.cli.console import Output, duration, stderr
+from circuits.shown import shown
 
 WORDS = {
     "forward": "Running the model",
@@ -45,11 +46,11 @@ class Teller(Protocol):
 @contextlib.contextmanager
 def telling(output: Output) -> Iterator[Teller]:
     """Gives what is to be told of progress; it cleans up after itself, and passes Ctrl-C on."""
-    with _shown(output) as shown:
+    with _shown(output) as showing:
 
         def tell(phase: str, done: int, total: int, detail: str = "") -> None:
             interrupts.check()
-            shown(phase, done, total, detail)
+            showing(phase, done, total, detail)
 
         yield tell
         interrupts.check()
@@ -61,7 +62,7 @@ def _shown(output: Output) -> Iterator[Teller]:
         yield lambda phase, done, total, detail="": None  # noqa: ARG005
     elif sys.stderr.isatty():
         bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             _Counts(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
@@ -105,7 +106,7 @@ class _Bars:
         if phase == "rows" and done >= total > 0:  # what follows, scores and sorting, has no count
             self._bars.update(self._task, description="Scoring the graph", completed=0, total=None)
         else:
-            said = ": ".join(filter(None, (WORDS.get(phase, phase), detail)))
+            said = ": ".join(filter(None, (WORDS.get(phase, phase), shown(detail))))
             self._bars.update(self._task, description=said, completed=done, total=total or None)
 
 
@@ -124,7 +125,7 @@ class _Lines:
             print(f"{words} ...", file=sys.stderr)
         elif total and now - self._said >= SECONDS_BETWEEN_LINES and done < total:
             self._said = now
-            how = f"; {detail}" if detail else ""
+            how = f"; {shown(detail)}" if detail else ""
             print(f"{words}: {done:,} of {total:,}{self._pace(now, done, total)}{how}", file=sys.stderr)
 
     def _pace(self, now: float, done: int, total: int) -> str:

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from circuits.cli import options
-from circuits.cli.console import Output, commands, facts, heading, stack, write
+from circuits.cli.console import Output, commands, facts, heading, stack, write_data
 from circuits.cli.paths import check_output, check_run
 from circuits.errors import UsageError
 
@@ -124,7 +124,7 @@ def query(
     elif json:
         output.result("", rows.to_dict())
     else:
-        write(_text(rows, form))
+        write_data(_text(rows, form))
         if rows.cut is not None:
             output.note(rows.finding)
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from circuits.errors import UsageError
 from circuits.files import atomic
 from circuits.plot.board import whole
+from circuits.shown import shown
 
 FORMATS = ("svg", "png", "pdf")
 _UNDATED = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}
@@ -51,6 +52,10 @@ def render(drawn: Axes | Figure, kind: str, *, type_as: Literal["path", "none"] 
         kind: svg, png or pdf.
         type_as: in SVG, type as outlines ("path", the same everywhere) or as text ("none").
     """
+    for artist in whole(drawn).findobj(lambda one: bool(one.get_gid())):
+        artist.set_gid(
+            shown(str(artist.get_gid()))
+        )  # names of a run's texts; XML holds no control characters
     held = io.BytesIO()
     with mpl.rc_context(_SETTINGS | {"svg.fonttype": type_as}):
         whole(drawn).savefig(held, format=kind, metadata=_UNDATED[kind])

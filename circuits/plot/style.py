@@ -88,10 +88,14 @@ def fitted(text: str, width: float, size: float = SIZE, weight: str = "normal") 
     """Gives as much of a text as fits into `width` inches, an ellipsis where it was cut."""
     if len(text) <= WIDEST and text_width(text, size, weight) <= width:
         return text
-    kept = text[:WIDEST]
-    while kept and text_width(kept + "…", size, weight) > width:
-        kept = kept[:-1]
-    return kept.rstrip(' ,·"→') + "…"
+    low, high = 0, min(len(text), WIDEST)  # so many fit; so many perhaps
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text_width(text[:middle] + "…", size, weight) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip(' ,·"→') + "…"
 
 
 @functools.cache
