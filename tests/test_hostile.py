@@ -96,8 +96,8 @@ def printed(words: list[str], *, terminal: bool = False) -> tuple[int, str, str]
     return code, out.getvalue(), err.getvalue()
 
 
-OURS = re.compile("\x1b\\[([0-9;]*m|\\?25[lh])")
-"""Colours, and hiding the cursor behind a progress bar: the only escapes that we write."""
+OURS = re.compile("\x1b\\[([0-9;]*[mKA]|\\?25[lh])|\r")
+"""Colours, and what moves a progress bar: the only escapes that we write."""
 
 COMMANDS: dict[str, list[str]] = {
     "why": ["why", "RUN"],
