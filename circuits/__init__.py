@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from circuits.graph.prune import prune
     from circuits.graph.run import run
     from circuits.graph.views import to_networkx, to_scipy
+    from circuits.interop.exchange import Exported, export_graph, import_graph, validate
     from circuits.intervene.answers import check
     from circuits.intervene.faithfulness import Ablation, faithfulness
     from circuits.intervene.hold import Hold
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from circuits.intervene.steer import steer
     from circuits.intervene.summary import Verification
     from circuits.intervene.verify import Checks, verify
-    from circuits.interop.exchange import Exported, export_graph, import_graph, validate
     from circuits.models.load import load_model
     from circuits.planted.plant import plant
     from circuits.plot.agreement import agreement
