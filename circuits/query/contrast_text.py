@@ -14,7 +14,7 @@ from circuits.query.contrast_tables import NO_WORD, PARTS, ROUNDING, edge_counts
 from circuits.query.contrast_told import Told
 from circuits.query.pushes import pushes_sentences
 from circuits.query.subject import Subject
-from circuits.query.text import listing, percent, plain, quoted
+from circuits.query.text import listing, percent, plain, probable, quoted
 
 TOLD: Final = 3
 """Features or words told in a sentence, at most."""
@@ -246,7 +246,7 @@ def _one(told: Told, row: Mapping[str, Any]) -> str:
 
 def _chance(subject: Subject) -> str:
     chance = subject.naming.probability(subject.node)
-    return "" if chance is None else f" (p = {chance:.2g})"
+    return "" if chance is None else f" (p = {probable(chance)})"
 
 
 def _word(word: str) -> str:

@@ -14,7 +14,7 @@ from circuits.query.paths import Path
 from circuits.query.pushes import pushes_sentences
 from circuits.query.subject import Subject
 from circuits.query.tables import REMAINDER, path_text
-from circuits.query.text import listing, percent, plain, signed
+from circuits.query.text import listing, percent, plain, probable, signed
 from circuits.query.verified import verified_sentences
 from circuits.schema import PROVISIONAL
 
@@ -78,7 +78,7 @@ def _what(subject: Subject) -> str:
 
 def _headline(subject: Subject) -> str:
     chance = subject.naming.probability(subject.node)
-    said = f" (p = {chance:.2g})" if chance is not None else ""
+    said = f" (p = {probable(chance)})" if chance is not None else ""
     name = subject.words()
     name = name[:1].upper() + name[1:]
     ups = [pair for pair in _direct(subject) if pair[1] > 0][:2]

@@ -164,6 +164,19 @@ def signed(value: float | None) -> str:
     return sign + plain(abs(value))
 
 
+def probable(value: float) -> str:
+    """Gives a probability with two digits, or as many as tell it from certainty.
+
+    Example:
+        >>> probable(0.1734), probable(0.99813), probable(0.99996), probable(1.0)
+        ('0.17', '0.998', '0.99996', '1')
+    """
+    digits = 2
+    while value < 1 and float(f"{value:.{digits}g}") == 1:
+        digits += 1
+    return f"{value:.{digits}g}"
+
+
 def plain(value: float | None) -> str:
     """Gives a number with three significant digits: `17.4`, `0.034`, `12,300`.
 
