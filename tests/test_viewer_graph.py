@@ -280,7 +280,10 @@ PIXELS = """name => {
     for (let x = 0; x < wide; x++) {
       const at = 4 * (y * wide + x);
       most = Math.max(most, data[at + 3]);
-      if (data[at + 3] > strongest) { strongest = data[at + 3]; colour = [data[at], data[at + 1], data[at + 2]]; }
+      if (data[at + 3] > strongest) {
+        strongest = data[at + 3];
+        colour = [data[at], data[at + 1], data[at + 2]];
+      }
     }
     rows.push(most > 20);
   }
@@ -374,6 +377,32 @@ def test_it_is_moved_by_keys_wheel_and_drag_and_found_again(page_file: Path) -> 
         page.mouse.dblclick(x, y)
         page.wait_for_timeout(250)
         assert marks(page)["tok@1"] == pytest.approx(before["tok@1"], abs=0.6)
+        assert seen.errors == []
+
+
+def test_paper_gets_all_of_it_as_lines_and_the_screen_is_as_it_was(page_file: Path) -> None:
+    with opened(page_file, viewport=WIDE, color_scheme="dark") as (page, seen):
+        ready(page)
+        focus(page, "tok@1")
+        press(page, "+", "+")
+        page.wait_for_timeout(200)
+        before, edges = marks(page), drawn(page)
+        page.emulate_media(media="print")
+        page.wait_for_timeout(200)
+        dashes = page.locator(".cv-g-paper path").evaluate_all(
+            "all => all.map(one => one.getAttribute('stroke-dasharray') === null)"
+        )
+        assert sorted(dashes) == sorted(one["up"] for one in edges)
+        stage = page.locator(".cv-g-stage").bounding_box()
+        assert stage
+        for left, top, right, bottom in marks(page).values():
+            assert stage["x"] <= left < right <= stage["x"] + stage["width"]
+            assert stage["y"] <= top < bottom <= stage["y"] + stage["height"]
+        page.emulate_media(media="screen")
+        page.wait_for_timeout(200)
+        assert page.locator(".cv-g-paper").count() == 0
+        after = marks(page)
+        assert all(after[node] == pytest.approx(box, abs=0.6) for node, box in before.items())
         assert seen.errors == []
 
 

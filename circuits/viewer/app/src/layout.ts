@@ -117,11 +117,11 @@ export function layout(model: Model, rows: Iterable<number>, area: Area, given: 
     else bands.set(band, [row]);
     most = Math.max(most, model.influence(row));
   }
-  const columns = placedColumns(model, cells, area.width, given);
-  const { left, width } = columns[columns.length - 1];
-  // where it must shrink to the width, there is the more height
-  const height = area.height * Math.max(1, (left + width) / area.width);
-  const bands = placedBands(model, cells, height, given);
+  // where one side must be shrunk to fit, the other has the more room
+  const least = [placedColumns(model, cells, 0, given), placedBands(model, cells, 0, given)] as const;
+  const shrunk = Math.max(1, ends(least[0].at(-1)) / area.width, ends(least[1].at(-1)) / area.height);
+  const columns = placedColumns(model, cells, area.width * shrunk, given);
+  const bands = placedBands(model, cells, area.height * shrunk, given);
   const at = new Map<number, Point>();
   columns.forEach((column, place) => {
     for (const [layer, cell] of cells.get(column.pos ?? -1) ?? []) {
@@ -138,8 +138,13 @@ export function layout(model: Model, rows: Iterable<number>, area: Area, given: 
       );
     }
   });
-  const below = bands[bands.length - 1];
-  return { width: left + width, height: below.top + below.height, columns, bands, at };
+  return { width: ends(columns.at(-1)), height: ends(bands.at(-1)), columns, bands, at };
+}
+
+/** Where the last column or band ends. */
+function ends(last: Column | Band | undefined): number {
+  if (last === undefined) return 1;
+  return "left" in last ? last.left + last.width : last.top + last.height;
 }
 
 /** Column (position, −1 the gutter) and band (layer, −1 tokens, `layers` targets) of a node. */

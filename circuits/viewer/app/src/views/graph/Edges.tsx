@@ -1,7 +1,7 @@
 /** Edges on two canvases: all that are shown, and above them those that are lit, so that lighting draws little. */
-import { useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Curve, curves, paintCurves, type Palette } from "./curves";
+import { type Curve, curves, DASH, FAINT, paintCurves, type Palette, pathOf, WIDTHS } from "./curves";
+import { useAtOnce } from "./effects";
 import { readPalette, watchPalette } from "./palette";
 import type { Scene } from "./scene";
 import { MARGIN } from "./zoom";
@@ -53,6 +53,31 @@ export function Edges({ scene, done }: { scene: Scene; done(): void }) {
   );
 }
 
+/**
+ * Edges as lines of the page, for paper: browsers print what canvases held on the screen, or nothing. Thousands
+ * of faint ones would only make the file heavy: the strongest.
+ */
+export function PaperEdges({ scene }: { scene: Scene }) {
+  const { store, layout } = scene;
+  const edges = scene.emphasis.value?.edges ?? store.visibleEdges.value;
+  return (
+    <g class="cv-g-paper">
+      {curves(store.model, layout.value, edges.slice(0, ON_PAPER)).map((curve) => (
+        <path
+          key={curve.edge}
+          d={pathOf(curve)}
+          class={curve.up ? "cv-g-plus" : "cv-g-minus"}
+          stroke-width={WIDTHS[curve.wide]}
+          stroke-dasharray={curve.up ? undefined : DASH.join(" ")}
+          opacity={FAINT[curve.faint]}
+        />
+      ))}
+    </g>
+  );
+}
+
+const ON_PAPER = 4_000;
+
 /** Runs what it is given whenever a signal it reads changes, and the rest of it at the next frame. */
 function useFrame(also: unknown[], prepare: () => () => void): void {
   const frame = useRef(0);
@@ -61,7 +86,7 @@ function useFrame(also: unknown[], prepare: () => () => void): void {
     cancelAnimationFrame(frame.current);
     frame.current = requestAnimationFrame(() => last.current?.());
   };
-  useSignalEffect(() => {
+  useAtOnce(() => {
     last.current = prepare();
     soon();
   });
@@ -74,7 +99,7 @@ function paint(canvas: DrawnCanvas, scene: Scene, list: readonly Curve[], palett
   const across = Math.ceil(width * (1 + 2 * MARGIN));
   const down = Math.ceil(height * (1 + 2 * MARGIN));
   if (across === 0 || down === 0) return;
-  const dense = Math.min(densityOf(), Math.sqrt(MOST_PIXELS / (across * down)));
+  const dense = Math.min(devicePixelRatio || 1, Math.sqrt(MOST_PIXELS / (across * down)));
   const sizes = { width: Math.round(across * dense), height: Math.round(down * dense) };
   if (canvas.width !== sizes.width) canvas.width = sizes.width;
   if (canvas.height !== sizes.height) canvas.height = sizes.height;
@@ -86,9 +111,4 @@ function paint(canvas: DrawnCanvas, scene: Scene, list: readonly Curve[], palett
   const window = { width: across, height: down, x: x + MARGIN * width, y: y + MARGIN * height, k, dense };
   paintCurves(context, list, window, palette, strong);
   canvas.circuitsDrawn = list;
-}
-
-/** Paper is finer than screens. */
-function densityOf(): number {
-  return matchMedia("print").matches ? Math.max(2, devicePixelRatio) : devicePixelRatio || 1;
 }

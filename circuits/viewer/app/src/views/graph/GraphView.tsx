@@ -1,5 +1,5 @@
 /** The graph: tokens below, targets above, edges on a canvas under nodes that can be focused. */
-import { useSignalEffect } from "@preact/signals";
+import { untracked } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Store } from "../../store";
@@ -9,7 +9,8 @@ import { Axes } from "./Axes";
 import { Combinations } from "./Combinations";
 import { Controls } from "./Controls";
 import { placeDiamonds } from "./diamonds";
-import { Edges } from "./Edges";
+import { Edges, PaperEdges } from "./Edges";
+import { useAtOnce } from "./effects";
 import { useEmphasis } from "./emphasis";
 import { pressed } from "./keys";
 import { Ground, Labels } from "./Labels";
@@ -91,7 +92,10 @@ function World({ scene }: { scene: Scene }) {
       }}
     >
       <svg class="cv-g-ground" width={across} height={down} aria-hidden="true">
-        <Ground layout={layout} place={place} />
+        <g transform={place}>
+          <Ground layout={layout} />
+          {scene.paper.value && <PaperEdges scene={scene} />}
+        </g>
       </svg>
       <Edges scene={scene} done={() => markReady(world.current)} />
       <svg
@@ -130,21 +134,49 @@ function useStage(scene: Scene, stage: RefObject<HTMLDivElement | null>, moving:
       scene.drawn.value = scene.live.peek();
     });
     moving.current = move;
+    const unprint = whenPrinted(() => {
+      measured();
+      scene.paper.value = true;
+      return move.aside();
+    }, () => {
+      scene.paper.value = false;
+      measured();
+    });
     return () => {
+      unprint();
       observer.disconnect();
       move.stop();
       moving.current = null;
     };
   }, [scene]);
-  useSignalEffect(() => {
+  useAtOnce(() => {
     scene.layout.value;
-    if (scene.size.value.width > 0 && !moving.current?.moved()) moving.current?.fit();
+    if (scene.size.value.width > 0 && !moving.current?.moved()) untracked(() => moving.current?.fit());
   });
+}
+
+/**
+ * On paper the stage has another width, and all of it is shown. `begin` is called once it has, and gives the way
+ * back, which is taken after `end`.
+ */
+function whenPrinted(begin: () => () => void, end: () => void): () => void {
+  const paper = matchMedia("print");
+  let back: (() => void) | null = null;
+  const changed = () => {
+    if (paper.matches) back = begin();
+    else {
+      end();
+      back?.();
+      back = null;
+    }
+  };
+  paper.addEventListener("change", changed);
+  return () => paper.removeEventListener("change", changed);
 }
 
 /** While moving, the whole of it is shifted: nothing is drawn. */
 function useShift(scene: Scene, world: RefObject<HTMLDivElement | null>): void {
-  useSignalEffect(() => {
+  useAtOnce(() => {
     const { live, drawn } = scene;
     const scale = live.value.k / drawn.value.k;
     const x = live.value.x - scale * drawn.value.x;

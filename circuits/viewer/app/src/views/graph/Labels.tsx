@@ -17,9 +17,9 @@ export function Labels({ scene, labels }: { scene: Scene; labels: readonly Label
   );
 }
 
-export function Ground({ layout, place }: { layout: Layout; place: string }) {
+export function Ground({ layout }: { layout: Layout }) {
   return (
-    <g transform={place}>
+    <g>
       {layout.bands.map(({ layer, top, height }, at) =>
         at % 2 === 1 ? <rect key={layer} class="cv-g-band" x={-8} y={top} width={layout.width + 16} height={height} /> : null,
       )}

@@ -38,7 +38,7 @@ export interface Window {
 /** Line widths, in pixels; a few, so that edges of one width are drawn in one stroke. */
 export const WIDTHS = [0.6, 0.9, 1.3, 1.8, 2.4, 3.1, 4];
 /** Opacities: edges are sorted by importance, and the less important are fainter. */
-const FAINT = [0.62, 0.42, 0.27];
+export const FAINT = [0.62, 0.42, 0.27];
 export const DASH = [5, 3.5];
 
 /** Its width by its share: a fiftieth is thin, a half is broad. */
@@ -84,7 +84,7 @@ export function paintCurves(
   context.clearRect(0, 0, window.width, window.height);
   context.lineCap = "butt";
   // among many edges each is fainter
-  const crowd = Math.min(1, Math.max(0.35, Math.sqrt(400 / Math.max(1, list.length))));
+  const crowd = Math.min(1, Math.max(0.2, Math.sqrt(400 / Math.max(1, list.length))));
   for (const bucket of buckets(inside)) {
     const { up, wide, faint } = bucket[0];
     context.strokeStyle = up ? palette.positive : palette.negative;
@@ -134,6 +134,13 @@ function trace(context: CanvasRenderingContext2D, list: readonly Curve[], { x, y
 /** How far a curve leaves upwards before it turns. */
 export function bendOf(y0: number, y1: number): number {
   return Math.max(14, Math.abs(y0 - y1) * 0.45);
+}
+
+/** A curve as the outline of a path, in the layout's units. */
+export function pathOf({ x0, y0, x1, y1, bulge }: Curve): string {
+  const bend = bendOf(y0, y1);
+  const points = [x0, y0, x0 + bulge, y0 - bend, x1 + bulge, y1 + bend, x1, y1].map((value) => value.toFixed(1));
+  return `M${points[0]},${points[1]}C${points.slice(2).join(",")}`;
 }
 
 function culled(list: readonly Curve[], { x, y, k, width, height }: Window): readonly Curve[] {

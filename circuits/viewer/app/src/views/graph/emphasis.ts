@@ -1,7 +1,7 @@
 /** Lights and dims what is drawn already, by attributes: nothing is drawn anew for a pointer that passes. */
-import { useSignalEffect } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { useAtOnce } from "./effects";
 import type { Scene } from "./scene";
 
 export function useEmphasis(scene: Scene, picture: RefObject<SVGSVGElement | null>): void {
@@ -26,7 +26,7 @@ export function useEmphasis(scene: Scene, picture: RefObject<SVGSVGElement | nul
     }
     for (const combination of emphasis.combinations) mark(`[data-combination="${combination}"]`);
   };
-  useSignalEffect(apply);
+  useAtOnce(apply);
   // what is drawn anew, with other nodes or at another scale, is marked again
   useEffect(apply);
 }

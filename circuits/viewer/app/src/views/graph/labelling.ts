@@ -31,7 +31,8 @@ export function placeLabels(
   for (const { x, y, r } of layout.at.values())
     lines.add(y * scale - r * scale, y * scale + r * scale, (x - r) * scale - 2, (x + r) * scale + 2);
   const placed: Label[] = [];
-  for (const row of inOrder(model, layout)) {
+  // seen from afar, only what matters most is named: else the room at a row's end would go to its least node
+  for (const row of inOrder(model, layout).slice(0, 60 + 420 * scale * scale)) {
     const text = textOf(row);
     const point = layout.at.get(row);
     if (!point || text === "") continue;
@@ -69,15 +70,15 @@ function inOrder(model: Model, layout: Layout): number[] {
   );
 }
 
-/** What stands where, by lines of the screen. */
+/** What stands where, looked up by lines of the screen. */
 class Lines {
-  private readonly lines = new Map<number, [number, number][]>();
+  private readonly lines = new Map<number, { top: number; bottom: number; left: number; right: number }[]>();
 
   add(top: number, bottom: number, left: number, right: number): void {
     for (let line = Math.floor(top / HEIGHT); line <= Math.floor(bottom / HEIGHT); line++) {
       const known = this.lines.get(line);
-      if (known) known.push([left, right]);
-      else this.lines.set(line, [[left, right]]);
+      if (known) known.push({ top, bottom, left, right });
+      else this.lines.set(line, [{ top, bottom, left, right }]);
     }
   }
 
@@ -85,8 +86,8 @@ class Lines {
   next(top: number, bottom: number, from: number): number {
     let found = Infinity;
     for (let line = Math.floor(top / HEIGHT); line <= Math.floor(bottom / HEIGHT); line++)
-      for (const [left, right] of this.lines.get(line) ?? [])
-        if (right > from) found = Math.min(found, Math.max(left, from));
+      for (const one of this.lines.get(line) ?? [])
+        if (one.right > from && one.top < bottom && one.bottom > top) found = Math.min(found, Math.max(one.left, from));
     return found;
   }
 }

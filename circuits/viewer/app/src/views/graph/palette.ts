@@ -7,9 +7,9 @@ export function readPalette(element: Element): Palette {
   return { positive: colour("--positive", "#0072b2"), negative: colour("--negative", "#d55e00") };
 }
 
-const QUERIES = ["(prefers-color-scheme: dark)", "(forced-colors: active)", "print"];
+const QUERIES = ["(prefers-color-scheme: dark)", "(forced-colors: active)"];
 
-/** Calls back when the theme changes: the system's, that of an element above, that of paper. Gives the way to stop. */
+/** Calls back when the theme changes: the system's, or that of an element above. Gives the way to stop. */
 export function watchPalette(element: Element, changed: () => void): () => void {
   const lists = QUERIES.map((query) => matchMedia(query));
   for (const list of lists) list.addEventListener("change", changed);

@@ -25,6 +25,8 @@ export interface Scene {
   /** The combination under the pointer or the keyboard. */
   combination: Signal<number | null>;
   emphasis: ReadonlySignal<Emphasis | null>;
+  /** The page is being printed. */
+  paper: Signal<boolean>;
   /** Edges in and out of each shown node, as drawn. */
   degrees: ReadonlySignal<ReadonlyMap<number, [number, number]>>;
 }
@@ -55,6 +57,7 @@ export function createScene(store: Store): Scene {
     live: signal(zoomIdentity),
     drawn: signal(zoomIdentity),
     combination,
+    paper: signal(false),
     emphasis: computed(() => emphasisOf(store, combination.value)),
     degrees: computed(() => degreesOf(store)),
   };

@@ -17,6 +17,8 @@ export interface Mover {
   scale(by: number): void;
   /** Brings a point of the layout into sight, where it is out of it. */
   reveal(x: number, y: number): void;
+  /** Shows all of it for a while; gives the way back to what the reader had. */
+  aside(): () => void;
   /** Whether the reader moved it: then a change of the layout leaves it where it is. */
   moved(): boolean;
   stop(): void;
@@ -45,11 +47,22 @@ export function mover(stage: HTMLElement, scene: Scene, settle: () => void): Mov
     .on("end", () => stage.classList.remove("cv-g-moving"));
   held.call(behaviour).on("dblclick.zoom", null);
   const to = (transform: ZoomTransform) => behaviour.transform(held, transform);
+  const fit = () => {
+    moved = false;
+    to(fitted(scene));
+    settle();
+  };
   return {
-    fit() {
-      moved = false;
-      to(fitted(scene));
-      settle();
+    fit,
+    aside() {
+      const before = moved ? scene.live.peek() : null;
+      fit();
+      return () => {
+        if (before === null) return fit();
+        moved = true;
+        to(before);
+        settle();
+      };
     },
     scale(by) {
       moved = true;
