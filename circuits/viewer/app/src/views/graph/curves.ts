@@ -46,6 +46,9 @@ export function widthOf(share: number): number {
   return Math.min(WIDTHS.length - 1, Math.round((WIDTHS.length - 1) * Math.sqrt(Math.min(1, share * 1.6))));
 }
 
+/** So many edges have their width; where there are more, the less important are hairs, which are drawn fast. */
+const MOST_WIDE = 1_200;
+
 /** The curves of edges, the strongest last, so that they lie above. */
 export function curves(model: Model, layout: Layout, edges: readonly number[]): Curve[] {
   const { source, target, weight } = model.graph.edges;
@@ -63,7 +66,7 @@ export function curves(model: Model, layout: Layout, edges: readonly number[]): 
       x1: to.x,
       y1: to.y + to.r,
       bulge: Math.abs(from.x - to.x) < 3 ? -Math.min(46, 6 + 0.16 * Math.abs(from.y - to.y)) : 0,
-      wide: widthOf(model.shares[edge]),
+      wide: place < MOST_WIDE ? widthOf(model.shares[edge]) : 0,
       faint: rank < 0.12 ? 0 : rank < 0.4 ? 1 : 2,
       up: weight[edge] >= 0,
     });
@@ -88,7 +91,8 @@ export function paintCurves(
   for (const bucket of buckets(inside)) {
     const { up, wide, faint } = bucket[0];
     context.strokeStyle = up ? palette.positive : palette.negative;
-    context.lineWidth = strong ? Math.max(1.3, 0.9 * WIDTHS[wide]) : WIDTHS[wide];
+    const hair = list.length > MOST_WIDE && wide === 0;
+    context.lineWidth = hair ? 0.9 / window.dense : strong ? Math.max(1.3, 0.9 * WIDTHS[wide]) : WIDTHS[wide];
     context.globalAlpha = strong ? 0.95 : FAINT[faint] * crowd;
     context.setLineDash(up ? [] : DASH);
     trace(context, bucket, window);
