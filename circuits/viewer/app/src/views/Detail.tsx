@@ -30,9 +30,16 @@ export function nodeOf(store: Store, name: string): string | undefined {
 /** Selects a node; of what consists of several nodes, these are lit. */
 export function chooseName(store: Store, name: string): void {
   const { model } = store;
-  if (model.rowOf.has(name)) return store.select(name);
+  if (model.rowOf.has(name)) {
+    store.select(name);
+    store.told.value = `${short(called(model, name))} selected`;
+    return;
+  }
   const rows = model.rowsOf(name);
-  if (!rows.length) return;
+  if (!rows.length) {
+    store.told.value = `${short(called(model, name))} is no node of this file`;
+    return;
+  }
   const what = `the ${count(rows.length)} nodes of ${short(name)}`;
   store.lit.value = { nodes: new Set(rows.map((row) => model.graph.nodes.node[row])), edges: new Set(), what };
   store.told.value = `${what[0].toUpperCase()}${what.slice(1)} are lit in the graph`;

@@ -1,5 +1,5 @@
 /** What pictures share: a frame that scrolls, marks that take focus, tips, and the style of signs. */
-import type { ComponentChildren, JSX } from "preact";
+import type { ComponentChildren, JSX, RefObject } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import "../style/views.css";
 import { first, type Lanes, MOVES, step } from "./roving";
@@ -31,49 +31,8 @@ export function Picture(props: PictureProps) {
   const { width, height, label } = props;
   const id = useId().replaceAll(":", "");
   const svg = useRef<SVGSVGElement>(null);
-  const [current, setCurrent] = useState<string | null>(null);
   const [tip, setTip] = useState<string | null>(null);
-  const known = (mark: string | null) => mark !== null && props.lanes.some((lane) => lane.includes(mark));
-  const chosen = props.lanes.flat().find((mark) => props.chosen(mark)) ?? null;
-  const stop = known(current) ? current : (chosen ?? first(props));
-
-  const mark: Marker = (name, node) => ({
-    role: "option",
-    "aria-label": props.says(name),
-    "aria-selected": props.chosen(name),
-    tabindex: name === stop ? 0 : -1,
-    class: `cv-p-mark${props.chosen(name) ? " cv-p-chosen" : ""}`,
-    ...{ "data-mark": name, "data-node": node },
-  });
-
-  function enter(name: string): void {
-    setTip(null); // what is told below would else be covered
-    props.enter(name);
-  }
-
-  function key(event: KeyboardEvent): void {
-    const name = markOf(event.target);
-    if (name === null || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape") setTip(null);
-    if (event.key === "Enter" || event.key === " ") enter(name);
-    else if (!MOVES.has(event.key)) return;
-    else {
-      const next = step(props, name, event.key);
-      if (next !== null) focus(svg.current, next);
-    }
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  const over = (event: Event) => {
-    const name = markOf(event.target);
-    if (event.type === "focusin" && name !== null) setCurrent(name);
-    setTip(name);
-  };
-  const out = (event: Event) => {
-    if (event.type === "focusout" || !svg.current?.contains(document.activeElement)) setTip(null);
-  };
-
+  const { mark, known, handlers } = useMarks(props, svg, setTip);
   return (
     <div class="cv-p-picture">
       <div class="cv-p-scroll" role="region" aria-label={label}>
@@ -84,19 +43,9 @@ export function Picture(props: PictureProps) {
           height={height}
           viewBox={`0 0 ${width} ${height}`}
           role="listbox"
+          aria-multiselectable={true}
           aria-label={label}
-          aria-multiselectable={false}
-          onKeyDown={key}
-          onFocusIn={over}
-          onFocusOut={out}
-          onPointerOver={over}
-          onPointerLeave={out}
-          onClick={(event: MouseEvent) => {
-            const name = markOf(event.target);
-            if (name === null) return;
-            focus(svg.current, name);
-            enter(name);
-          }}
+          {...handlers}
         >
           <defs>
             <pattern id={id} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
@@ -112,11 +61,57 @@ export function Picture(props: PictureProps) {
   );
 }
 
+/** What marks are given, and what happens to them by keys and by the pointer. */
+function useMarks(props: PictureProps, svg: RefObject<SVGSVGElement | null>, setTip: (mark: string | null) => void) {
+  const [current, setCurrent] = useState<string | null>(null);
+  const all = new Set(props.lanes.flat());
+  const known = (mark: string | null) => mark !== null && all.has(mark);
+  const stop = known(current) ? current : ([...all].find((one) => props.chosen(one)) ?? first(props));
+  const mark: Marker = (name, node) => ({
+    role: "option",
+    "aria-label": props.says(name),
+    "aria-selected": props.chosen(name),
+    tabindex: name === stop ? 0 : -1,
+    class: `cv-p-mark${props.chosen(name) ? " cv-p-chosen" : ""}`,
+    ...{ "data-mark": name, "data-node": node },
+  });
+  const enter = (name: string) => {
+    setTip(null); // what is told below would else be covered
+    props.enter(name);
+  };
+  const over = (event: Event) => {
+    const name = markOf(event.target);
+    if (event.type === "focusin" && name !== null) setCurrent(name);
+    setTip(name);
+  };
+  const out = (event: Event) => {
+    if (event.type === "focusout" || !svg.current?.contains(document.activeElement)) setTip(null);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const name = markOf(event.target);
+    if (name === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") setTip(null);
+    if (event.key === "Enter" || event.key === " ") enter(name);
+    else if (!MOVES.has(event.key)) return;
+    else focus(svg.current, step(props, name, event.key));
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const onClick = (event: MouseEvent) => {
+    const name = markOf(event.target);
+    if (name === null) return;
+    focus(svg.current, name);
+    enter(name);
+  };
+  return { mark, known, handlers: { onKeyDown, onClick, onFocusIn: over, onFocusOut: out, onPointerOver: over, onPointerLeave: out } };
+}
+
 function markOf(target: EventTarget | null): string | null {
   return target instanceof Element ? (target.closest("[data-mark]")?.getAttribute("data-mark") ?? null) : null;
 }
 
-function focus(svg: SVGSVGElement | null, name: string): void {
+function focus(svg: SVGSVGElement | null, name: string | null): void {
+  if (name === null) return;
   const found = svg?.querySelector<SVGGElement>(`[data-mark="${CSS.escape(name)}"]`);
   found?.focus({ preventScroll: true });
   found?.scrollIntoView({ block: "nearest", inline: "nearest" });

@@ -2,6 +2,7 @@ import { useMemo } from "preact/hooks";
 import { count, percent, short } from "../../format";
 import type { Store } from "../../store";
 import { type Column, DataTable } from "../DataTable";
+import { chooseName } from "../Detail";
 import { concepts } from "../empty";
 import { called } from "../naming";
 import { origins, stateOf } from "./ConceptsView";
@@ -50,7 +51,7 @@ function boxes(store: Store, toggle: (id: string) => void): Column<End>[] {
         <button
           type="button"
           class="cv-p-node"
-          onClick={() => (end.kind === "token" || end.kind === "target" ? store.select(end.name) : toggle(end.id))}
+          onClick={() => (end.kind === "token" || end.kind === "target" ? chooseName(store, end.name) : toggle(end.id))}
         >
           <span class="cv-p-name">{short(nameOf(store, end), 80)}</span>
         </button>

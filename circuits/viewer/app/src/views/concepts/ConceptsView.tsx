@@ -3,8 +3,9 @@ import { signal, type Signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { count, percent, short, signed } from "../../format";
 import type { Store } from "../../store";
+import "../../style/concepts.css";
 import { Choice } from "../Choice";
-import { nodeOf } from "../Detail";
+import { chooseName, nodeOf } from "../Detail";
 import { concepts } from "../empty";
 import { called } from "../naming";
 import { type Marker, Picture, sign } from "../svg";
@@ -124,13 +125,13 @@ function Boxes({ store, graph, state }: { store: Store; graph: ConceptGraph; sta
 const middle = (box: Box) => box.x + box.width / 2;
 
 function enter(store: Store, state: Signal<State>, end: End): void {
-  if (end.kind === "token" || end.kind === "target") return store.select(end.name);
+  if (end.kind === "token" || end.kind === "target") return chooseName(store, end.name);
   const open = state.value.open === end.id ? null : end.id;
   state.value = { ...state.value, open };
   const what = end.kind === "other" ? "what is in no group" : `the group ${short(end.name)}`;
   const nodes = new Set(end.rows.map((row) => store.model.graph.nodes.node[row]));
   store.lit.value = open === null ? null : { nodes, edges: new Set(), what };
-  store.told.value = open === null ? "No group selected" : `${what}: ${count(end.rows.length)} nodes`;
+  store.told.value = open === null ? "No group selected" : `Selected: ${what}, ${count(end.rows.length)} nodes`;
 }
 
 export function says(store: Store, end: End): string {

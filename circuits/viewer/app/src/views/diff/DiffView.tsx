@@ -5,6 +5,7 @@ import type { DiffPart } from "../../document";
 import { count, short } from "../../format";
 import type { Model } from "../../model";
 import type { Store } from "../../store";
+import "../../style/diff.css";
 import { Choice } from "../Choice";
 import { token } from "../naming";
 import { DiffDetail } from "./DiffDetail";

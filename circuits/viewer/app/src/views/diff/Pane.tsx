@@ -16,6 +16,8 @@ type Side = "both" | "first" | "second";
 
 /** Edges drawn of the node that is looked at. */
 const EDGES = 16;
+/** The widest text of a token. */
+const WORD = 130;
 
 interface PaneProps {
   store: Store;
@@ -28,9 +30,10 @@ interface PaneProps {
 export function Pane({ store, shown, all, side, label }: PaneProps) {
   const { model } = store;
   const diff = model.document.diff as DiffPart;
+  const words = useMemo(() => diff.positions.map((_, place) => fitted(tokens(model, diff, place, side), WORD)), [model, diff, side]);
   const at = useMemo(
-    () => places(shown, diff.positions.length, (one) => side === "both" || (side === "first" ? one.here : one.there) !== null),
-    [shown, diff, side],
+    () => places(shown, words.map((word) => widthOf(word)), (one) => side === "both" || (side === "first" ? one.here : one.there) !== null),
+    [shown, words, side],
   );
   const state = stateOf(store);
   const byId = new Map(shown.map((one) => [one.id, one]));
@@ -50,7 +53,7 @@ export function Pane({ store, shown, all, side, label }: PaneProps) {
     >
       {(mark, hatch) => (
         <>
-          <Ground model={model} diff={diff} at={at} side={side} />
+          <Ground model={model} words={words} at={at} />
           {opened && <Edges model={model} all={all} one={opened} at={at} side={side} />}
           {shown.map((one) => {
             const line = at.at.get(one.id);
@@ -86,7 +89,7 @@ function says(model: Model, one: Merged): string {
   return `${short(nameOf(model, one))} (${level}), ${WHERE[one.where]}: effect ${value(first)} in the first, ${value(second)} in the second${change}`;
 }
 
-function Ground({ model, diff, at, side }: { model: Model; diff: DiffPart; at: Placed; side: Side }) {
+function Ground({ model, words, at }: { model: Model; words: string[]; at: Placed }) {
   const foot = at.bands[at.bands.length - 1].top;
   return (
     <g aria-hidden="true" class="cv-p-axis">
@@ -100,7 +103,7 @@ function Ground({ model, diff, at, side }: { model: Model; diff: DiffPart; at: P
       ))}
       {at.columns.map(({ left, width }, place) => (
         <text key={left} x={left + 22} y={foot + 16} class="cv-p-ink">
-          {fitted(tokens(model, diff, place, side), width - 26)}
+          {fitted(words[place], width - 24)}
         </text>
       ))}
     </g>

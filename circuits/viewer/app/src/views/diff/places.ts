@@ -23,9 +23,10 @@ export interface Placed {
 export const LINE = 18;
 /** Columns with nodes: the fewer, the wider, so that names can be read. */
 const WIDEST = 290;
-const LEAST = 208;
-const ROOM = 880;
-const NARROW = 58;
+const LEAST = 232;
+const ROOM = 900;
+/** Beside the text of a token. */
+const TOKEN = 34;
 const LEFT = 34;
 const TOP = 8;
 const PAD = 12;
@@ -34,9 +35,9 @@ const FOOT = 42;
 
 /**
  * Places of nodes. The same for the merged picture and for both panes, so that what is the same stands at the
- * same height: bands are as high as their fullest cell in either.
+ * same height: bands are as high as their fullest cell in either. `tokens` are the widths of the tokens' texts.
  */
-export function places(shown: readonly Merged[], columns: number, show: (one: Merged) => boolean = () => true): Placed {
+export function places(shown: readonly Merged[], tokens: readonly number[], show: (one: Merged) => boolean = () => true): Placed {
   const cells = new Map<string, Merged[]>();
   for (const one of shown) {
     const key = `${one.column} ${one.level}`;
@@ -44,13 +45,14 @@ export function places(shown: readonly Merged[], columns: number, show: (one: Me
   }
   const size = ({ effects }: Merged) => Math.max(Math.abs(effects[0] ?? 0), Math.abs(effects[1] ?? 0));
   for (const cell of cells.values()) cell.sort((one, other) => size(other) - size(one));
-  const wide = Array.from({ length: columns }, (_, place) => shown.some((one) => one.column === place && one.level >= 0));
+  const wide = tokens.map((_, place) => shown.some((one) => one.column === place && one.level >= 0));
+  const narrow = tokens.map((width, place) => (wide[place] ? 0 : width + TOKEN));
   const many = wide.filter(Boolean).length;
-  const room = (ROOM - LEFT - (columns - many) * NARROW) / Math.max(1, many);
+  const room = (ROOM - LEFT - narrow.reduce((sum, width) => sum + width, 0)) / Math.max(1, many);
   const full = Math.max(LEAST, Math.min(WIDEST, room));
   let left = LEFT;
-  const placed = wide.map((is) => {
-    const width = is ? full : NARROW;
+  const placed = wide.map((is, place) => {
+    const width = is ? full : narrow[place];
     left += width;
     return { left: left - width, width };
   });

@@ -37,7 +37,7 @@ export function MatrixView({ store }: { store: Store }) {
     <div class="cv-p-page">
       <p class="cv-p-counts">{summary(matrix)}</p>
       <div class="cv-p-beside">
-        <Grid matrix={matrix} all={all} open={open} />
+        <Grid store={store} matrix={matrix} all={all} open={open} />
         {cell ? (
           <Pairs store={store} matrix={matrix} cell={cell} />
         ) : (
@@ -68,7 +68,14 @@ export function says(matrix: MatrixPart, cell: Cell): string {
   return `${layersText(matrix, cell)}: pairs pushing ${way} make up ${percent(cell.value)} (${count(cell.pairs)} ${cell.pairs === 1 ? "pair" : "pairs"} here, both ways)`;
 }
 
-function Grid({ matrix, all, open }: { matrix: MatrixPart; all: Cell[]; open: Signal<string | null> }) {
+interface GridProps {
+  store: Store;
+  matrix: MatrixPart;
+  all: Cell[];
+  open: Signal<string | null>;
+}
+
+function Grid({ store, matrix, all, open }: GridProps) {
   const n = matrix.layers.length;
   const size = n <= NUMBERED ? WIDE : NARROW;
   const left = MARGIN + AXIS;
@@ -89,7 +96,10 @@ function Grid({ matrix, all, open }: { matrix: MatrixPart; all: Cell[]; open: Si
       lanes={lanes}
       place={(mark) => byId.get(mark)?.x ?? 0}
       says={(mark) => says(matrix, byId.get(mark) as Cell)}
-      enter={(mark) => (open.value = open.value === mark ? null : mark)}
+      enter={(mark) => {
+        open.value = open.value === mark ? null : mark;
+        store.told.value = open.value === null ? "No cell selected" : `Selected: ${says(matrix, byId.get(mark) as Cell)}`;
+      }}
       chosen={(mark) => mark === open.value}
     >
       {(mark, hatch) => (
