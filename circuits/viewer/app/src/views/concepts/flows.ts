@@ -64,9 +64,11 @@ function endsOf(model: Model, groups: Readonly<Record<string, readonly string[]>
     const name = owner.get(row);
     const node = model.graph.nodes.node[row];
     if (name !== undefined) members.get(name)?.push(row);
-    else if (kind[row] === "logit" || model.graph.targets.some((one) => one.node === node))
+    else if (kind[row] === "logit" || model.graph.targets.some((one) => one.node === node)) {
+      // The numbers speak of the first target; of the run's other outputs only if these are of its making.
+      if (node !== model.graph.targets[0]?.node && !model.influence(row)) continue;
       alone.push({ id: `t:${node}`, kind: "target", name: node, rows: [row], influence: null, concept: null });
-    else if (kind[row] === "token")
+    } else if (kind[row] === "token")
       alone.push({ id: `w:${node}`, kind: "token", name: node, rows: [row], influence: model.graph.nodes.influence[row], concept: null });
     else if (kind[row] !== "bias" && kind[row] !== "rest") rest.push(row);
   }

@@ -38,12 +38,14 @@ export function places(model: Model, { ends }: ConceptGraph, widthOf: (end: End)
   const width = Math.max(420, ...rows.map((row) => wide(row, gapOf(row)))) + 2 * MARGIN;
   const boxes = new Map<string, Box>();
   let top = MARGIN;
+  let groups = 0;
   for (const row of rows) {
     const height = Math.max(...row.map(tall));
     // A row narrower than the picture is spread, but not so far that it falls apart.
     const spare = (width - 2 * MARGIN - wide(row, gapOf(row))) / (row.length + 1);
     const gap = gapOf(row) + Math.min(spare, 60);
-    let left = (width - wide(row, gap)) / 2;
+    const margin = (width - wide(row, gap)) / 2;
+    let left = margin + (boxed(row[0]) ? aside(row.length, margin - MARGIN, groups++) : 0);
     for (const end of row) {
       boxes.set(end.id, { x: left, y: top + (height - tall(end)) / 2, width: widthOf(end), height: tall(end) });
       left += widthOf(end) + gap;
@@ -51,6 +53,11 @@ export function places(model: Model, { ends }: ConceptGraph, widthOf: (end: End)
     top += height + BETWEEN;
   }
   return { boxes, rows: rows.map((row) => row.map((end) => end.id)), width, height: top - BETWEEN + MARGIN };
+}
+
+/** Rows of one or two boxes stand aside in turn, so that what flows past them is not hidden behind them. */
+function aside(many: number, room: number, turn: number): number {
+  return many > 2 ? 0 : Math.min(room, 70) * (turn % 2 ? 1 : -1);
 }
 
 function boxed(end: End): boolean {
