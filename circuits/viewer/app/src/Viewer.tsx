@@ -7,6 +7,7 @@ import { handle } from "./keys";
 import { Model } from "./model";
 import { GroupPrompt } from "./panels/GroupPrompt";
 import { Help } from "./panels/Help";
+import { watchPrinting } from "./panels/printing";
 import { SearchBox } from "./panels/SearchBox";
 import { createShell, openPanel, type Shell, watchTheme } from "./panels/shell";
 import { tied } from "./panels/sharing";
@@ -26,7 +27,7 @@ export function Viewer({ document, host }: { document: ViewerDocument; host: Hos
   useEffect(() => {
     shell.root = root.current;
     if ((root.current?.clientWidth ?? NARROW) < NARROW) shell.open.value = false;
-    const ends = [watchTheme(shell.outside), tied(shell.store)];
+    const ends = [watchTheme(shell.outside), watchPrinting(shell), tied(shell.store)];
     return () => {
       for (const end of ends) end();
     };

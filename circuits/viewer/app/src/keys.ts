@@ -5,6 +5,7 @@
  * viewer is the page, also while nothing has the focus. None needs a modifier. What stands for a node on the page
  * carries its name as `data-node`: keys about a node mean the one that has the focus, else the selected one.
  */
+import { printPage } from "./panels/printing";
 import { openPanel, type PanelId, type Shell } from "./panels/shell";
 import { placeOf, shareAt } from "./panels/Sliders";
 import { follow } from "./views/graph/follow";
@@ -51,7 +52,7 @@ export const ACTIONS: readonly Action[] = [
   { key: "a", shown: "A", says: "Answer", part: "Panels", run: panel("answer") },
   { key: "w", shown: "W", says: "Full window, and back", part: "Page", run: fullWindow },
   { key: "d", shown: "D", says: "Dark, light", part: "Page", run: otherTheme },
-  { key: "r", shown: "R", says: "Print the page", part: "Page", run: () => window.print() },
+  { key: "r", shown: "R", says: "Print the page", part: "Page", run: printPage },
   { key: "?", shown: "?", says: "This help", part: "Page", run: overlay("help") },
   { key: "escape", shown: "Esc", says: "Close, go back, clear", part: "Page", run: back },
 ];
@@ -62,7 +63,8 @@ const byKey = new Map(ACTIONS.flatMap((action) => (action.key ? [[action.key, ac
 export function handle(shell: Shell, event: KeyboardEvent): boolean {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return false;
   const action = byKey.get(event.key.toLowerCase());
-  if (!action?.run || (writing(event.target) && event.key !== "Escape")) return false;
+  const busy = shell.store.overlay.value !== null || writing(event.target);
+  if (!action?.run || (busy && event.key !== "Escape")) return false;
   action.run(shell, event);
   event.preventDefault();
   event.stopPropagation();

@@ -1,6 +1,6 @@
 /** The answer: its finding, its tables, what it lights; and the box to ask, where something can answer. */
 import { useState } from "preact/hooks";
-import type { AnswerPart } from "../document";
+import type { AnswerPart, TablePart } from "../document";
 import { short, shown } from "../format";
 import "../style/answer.css";
 import { edgeKey } from "../store";
@@ -122,7 +122,7 @@ function Told({ shell, answer }: { shell: Shell; answer: AnswerPart }) {
           <summary>
             <bdi>{short(table.caption || name, 200)}</bdi>
           </summary>
-          <PartTable part={table} file={name} />
+          <PartTable part={visible(table)} file="answer" />
         </details>
       ))}
       {answer.code !== "" && (
@@ -133,4 +133,9 @@ function Told({ shell, answer }: { shell: Shell; answer: AnswerPart }) {
       )}
     </article>
   );
+}
+
+function visible(table: TablePart): TablePart {
+  const rows = table.rows.map((row) => row.map((cell) => (typeof cell === "string" ? shown(cell) : cell)));
+  return { ...table, caption: shown(table.caption), columns: table.columns.map(shown), rows };
 }

@@ -13,9 +13,13 @@ export function Dialog({ title, close, children }: DialogProps) {
   const box = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
-    const dialog = box.current;
-    if (dialog && !dialog.open) dialog.showModal(); // the browser keeps the focus inside, and gives it back
-    return () => dialog?.close();
+    const before = document.activeElement as HTMLElement | null;
+    const viewer = box.current?.closest<HTMLElement>(".circuits-viewer");
+    box.current?.showModal(); // the browser keeps the focus inside; it gives it back only where it closes it itself
+    return () =>
+      requestAnimationFrame(() => {
+        if (document.activeElement === document.body) (before?.isConnected ? before : viewer)?.focus();
+      });
   }, []);
   return (
     <dialog

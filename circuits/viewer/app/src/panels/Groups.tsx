@@ -91,88 +91,122 @@ function RuleChoice({ shell, set }: { shell: Shell; set: Set }) {
   );
 }
 
-function Group({ shell, name, set }: { shell: Shell; name: string; set: Set }) {
+interface GroupProps {
+  shell: Shell;
+  name: string;
+  set: Set;
+}
+
+function Group({ shell, name, set }: GroupProps) {
   const { store } = shell;
-  const [naming, setNaming] = useState(false);
-  const groups = store.groups.value;
+  const [open, setOpen] = useState(false);
   const mark = store.groupMarks.value.get(name);
-  const members = groups[name];
-  const evidence = store.model.graph.concepts.find((concept) => concept.name === name)?.evidence ?? [];
-  const lit = store.lit.value?.what === `group ${name}`;
   return (
     <li class="cv-group">
-      <details>
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>
           <span class={`cv-badge cv-group-${mark?.colour ?? 0}`} aria-hidden="true">
             {mark?.letter}
           </span>
           <bdi class="cv-text">{shown(name)}</bdi>
-          <span class="cv-count">{count(members.length)}</span>
+          <span class="cv-count">{count(store.groups.value[name].length)}</span>
         </summary>
-        {naming ? (
-          <Rename
-            name={name}
-            give={(to) => {
-              const next = renamed(groups, name, to);
-              if (next) set(next, `${short(name)} is now ${short(to)}`);
-              setNaming(false);
-            }}
-          />
-        ) : (
-          <p class="cv-group-tools">
-            <button
-              type="button"
-              class="cv-button cv-framed"
-              aria-pressed={lit}
-              onClick={() => {
-                store.lit.value = lit ? null : { nodes: new Set(members), edges: new Set(), what: `group ${name}` };
-              }}
-            >
-              Light
-            </button>
-            <button type="button" class="cv-button cv-framed" onClick={() => setNaming(true)}>
-              Rename
-            </button>
-            <button
-              type="button"
-              class="cv-button cv-framed"
-              onClick={() => {
-                set(removed(groups, name), `${short(name)} is no group any more`);
-                requestAnimationFrame(() => shell.root?.querySelector<HTMLElement>(".cv-panel-title")?.focus());
-              }}
-            >
-              Remove
-            </button>
-          </p>
-        )}
-        {evidence.length > 0 && (
-          <ul class="cv-because">
-            {evidence.map((line) => (
-              <li key={line}>
-                <bdi>{shown(line)}</bdi>
-              </li>
-            ))}
-          </ul>
-        )}
-        <ul class="cv-rows">
-          {members.map((node) => (
-            <li key={node} class="cv-grouped">
-              <NodeRow shell={shell} node={node} />
-              <button
-                type="button"
-                class="cv-button cv-quiet"
-                aria-label={`Take ${short(node)} out of ${short(name)}`}
-                title="Take it out of the group"
-                onClick={() => set(dropped(groups, name, node), `${short(node)} is out of ${short(name)}`)}
-              >
-                ×
-              </button>
-            </li>
-          ))}
-        </ul>
+        {open && <Inside shell={shell} name={name} set={set} />}
       </details>
     </li>
   );
+}
+
+/** What is done with a group, why it is one, and its members. */
+function Inside({ shell, name, set }: GroupProps) {
+  const { store } = shell;
+  const groups = store.groups.value;
+  const members = groups[name];
+  const evidence = store.model.graph.concepts.find((concept) => concept.name === name)?.evidence ?? [];
+  return (
+    <>
+      <Tools shell={shell} name={name} set={set} />
+      {evidence.length > 0 && (
+        <ul class="cv-because">
+          {evidence.map((line) => (
+            <li key={line}>
+              <bdi>{shown(line)}</bdi>
+            </li>
+          ))}
+        </ul>
+      )}
+      <ul class="cv-rows">
+        {members.map((node) => (
+          <li key={node} class="cv-grouped">
+            <NodeRow shell={shell} node={node} />
+            <button
+              type="button"
+              class="cv-button cv-quiet"
+              aria-label={`Take ${short(node)} out of ${short(name)}`}
+              title="Take it out of the group"
+              onClick={() => {
+                set(dropped(groups, name, node), `${short(node)} is out of ${short(name)}`);
+                toTitle(shell);
+              }}
+            >
+              ×
+            </button>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function Tools({ shell, name, set }: GroupProps) {
+  const { lit, groups } = shell.store;
+  const [naming, setNaming] = useState(false);
+  const what = `group ${name}`;
+  const on = lit.value?.what === what;
+  if (naming)
+    return (
+      <Rename
+        name={name}
+        give={(to) => {
+          const next = renamed(groups.value, name, to);
+          if (next) set(next, `${short(name)} is now ${short(to)}`);
+          setNaming(false);
+          toTitle(shell);
+        }}
+      />
+    );
+  return (
+    <p class="cv-group-tools">
+      <button
+        type="button"
+        class="cv-button cv-framed"
+        aria-pressed={on}
+        onClick={() => {
+          lit.value = on ? null : { nodes: new Set(groups.value[name]), edges: new Set(), what };
+        }}
+      >
+        Light
+      </button>
+      <button type="button" class="cv-button cv-framed" onClick={() => setNaming(true)}>
+        Rename
+      </button>
+      <button
+        type="button"
+        class="cv-button cv-framed"
+        onClick={() => {
+          set(removed(groups.value, name), `${short(name)} is no group any more`);
+          toTitle(shell);
+        }}
+      >
+        Remove
+      </button>
+    </p>
+  );
+}
+
+/** Where the focus goes when what had it is gone. */
+function toTitle(shell: Shell): void {
+  requestAnimationFrame(() => shell.root?.querySelector<HTMLElement>(".cv-panel-title")?.focus());
 }
 
 function Rename({ name, give }: { name: string; give: (to: string) => void }) {

@@ -13,17 +13,17 @@ export function startReport(): void {
   const given = JSON.parse(data.textContent ?? "") as ViewerDocument;
   place.replaceChildren();
   render(<Viewer document={given} host={addressed(given)} />, place);
-  if (read(location.hash)) place.scrollIntoView();
+  if (read(location.hash, {})) place.scrollIntoView();
 }
 
 /** Reads the state from the address at first and whenever it changes, and writes it there. */
 function addressed(given: ViewerDocument): Host {
-  const concepts = JSON.stringify(Object.fromEntries(given.graph.concepts.map(({ name, nodes }) => [name, nodes])));
+  const concepts = Object.fromEntries(given.graph.concepts.map(({ name, nodes }) => [name, nodes]));
   return {
     kind: "report",
-    state: read(location.hash) ?? {},
+    state: read(location.hash, concepts) ?? {},
     changed(state) {
-      const fragment = written(state, JSON.stringify(state.groups) === concepts);
+      const fragment = written(state, concepts);
       try {
         history.replaceState(history.state, "", fragment);
       } catch {
@@ -32,7 +32,7 @@ function addressed(given: ViewerDocument): Host {
     },
     follow(apply) {
       const look = () => {
-        const state = read(location.hash);
+        const state = read(location.hash, concepts);
         if (!state) return;
         apply(state);
         document.getElementById("circuits-viewer")?.scrollIntoView();
