@@ -86,7 +86,7 @@ def ranked(graph: Graph, arriving: Float[np.ndarray, "n"]) -> pl.DataFrame:
     table = graph.hyperedges.filter((pl.col("order") >= 2) & pl.col("weight").is_not_null())
     table = table.with_columns(who=who).filter(whole | ~whole.any().over(*_SAME))
     reached = arriving / np.maximum(inflow(graph), 1e-300)
-    rows = np.array([graph.index.get(target, -1) for target in table["target"]], dtype=np.int64)
+    rows = np.array([graph.index.get(target, -1) for target in table["target"].to_list()], dtype=np.int64)
     size = pl.col("weight").abs()
     head = pl.col("target").str.extract(_HEAD)
     table = table.with_columns(

@@ -112,8 +112,9 @@ def terms(graph: Graph) -> list[tuple[str, str]]:
     if not computed(graph):
         return []
     table = graph.hyperedges
-    used = [name for name in _INDICES if name in set(table["index"])]
-    channels = [name for name in _CHANNELS if name in set(table["channel"])]
+    indices, known = set(table["index"].unique()), set(table["channel"].unique())
+    used = [name for name in _INDICES if name in indices]
+    channels = [name for name in _CHANNELS if name in known]
     found = [
         (
             "Interaction",

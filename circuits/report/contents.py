@@ -136,6 +136,7 @@ def contents(material: Material, *, interactive: bool = True) -> Report:
         Incompatible: the second graph's features come from another dictionary.
     """
     answer = material.contrast or material.answer
+    of = "" if material.contrast is None else f" in {name_of(material.graph)}"
     found = [
         Section("answer", "Answer", tuple(_answer(material))),
         Section("trust", "How far to trust this", tuple(_trust(material, interactive=interactive))),
@@ -144,15 +145,17 @@ def contents(material: Material, *, interactive: bool = True) -> Report:
         blocks = difference_blocks(material.contrast, material.nodes)
         found.append(Section("difference", "What differs", blocks))
     found += [
-        Section("concepts", "Concepts", concept_blocks(material.focus, material.run)),
+        Section("concepts", f"Concepts{of}", concept_blocks(material.focus, material.run)),
         Section(
-            "combinations", "Combinations", combination_blocks(material.focus, material.answer, material.run)
+            "combinations",
+            f"Combinations{of}",
+            combination_blocks(material.focus, material.answer, material.run),
         ),
-        Section("paths", "Paths and sources", tuple(_paths(material))),
+        Section("paths", f"Paths and sources{of}", tuple(_paths(material))),
         Section("graph", "The graph", tuple(_graph(material, interactive=interactive))),
-        Section("features", "Features", tuple(_features(material))),
+        Section("features", f"Features{of}", tuple(_features(material))),
         Section(
-            "interventions", "Interventions", tried_blocks(material.graph, material.target, material.run)
+            "interventions", f"Interventions{of}", tried_blocks(material.graph, material.target, material.run)
         ),
         Section("method", "How it was made", (Terms(tuple(_method(material.focus))),)),
         Section("again", "Run it again", tuple(_again(material))),
@@ -171,7 +174,8 @@ def _answer(material: Material) -> Iterator[Block]:
     names = ("", "") if material.against is None else (name_of(material.graph), name_of(material.against))
     yield prompt(Naming.of(graph), answer.tables.get("words"), names[0])
     if material.against is not None:
-        yield prompt(Naming.of(material.against), words_of(material.against, sides[1]), names[1])
+        second = prompt(Naming.of(material.against), words_of(material.against, sides[1]), names[1])
+        yield replace(second, note="")
     trust = str(answer.meta.get("trust") or "")
     yield finding(material.contrast or answer, trust)
     found = standing(graph, answer)
@@ -243,8 +247,10 @@ def _paths(material: Material) -> Iterator[Block]:
 
 def _graph(material: Material, *, interactive: bool) -> Iterator[Block]:
     drawn = network(material.focus, nodes=material.nodes)
-    tips = sections.tips(material.focus) | combination_tips(material.answer)
-    diamonds = any(str(shape.get_gid()).startswith("hyperedge:") for shape in drawn.patches)
+    gids = [str(shape.get_gid()) for shape in drawn.patches]
+    names = [gid.removeprefix("node:") for gid in gids if gid.startswith("node:")]
+    tips = sections.tips(material.focus, names) | combination_tips(material.answer)
+    diamonds = any(gid.startswith("hyperedge:") for gid in gids)
     caption = (
         "Tokens from left to right, layers upwards; a node stands where it is read. Solid blue edges push"
         " their receiver up, dashed orange ones down."

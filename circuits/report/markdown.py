@@ -24,11 +24,15 @@ from circuits.report.blocks import (
     Text,
 )
 from circuits.report.tables import Cell, Table
-from circuits.report.texts import visible
+from circuits.report.texts import shortened, visible
 
 PICTURES = "*Pictures, the interactive graph and the exact numbers are in the HTML report.*"
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$^@:-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$@]|:(?=//))")
+"""What means something to Markdown wherever it stands."""
+
+_BEGINS = re.compile(r"^(\s*\d*)([#+=.)-])")
+"""What means something where a line begins with it."""
 
 
 def markdown(made: Report) -> str:
@@ -51,8 +55,8 @@ def escaped(text: object) -> str:
         >>> escaped("a|b `c` <d>")
         'a\\|b \\`c\\` &lt;d&gt;'
     """
-    said = re.sub(r"\s+", " ", visible(text))
-    return _SPECIAL.sub(r"\\\1", html.escape(said, quote=False)).replace("\\(", "(").replace("\\)", ")")
+    said = html.escape(re.sub(r"\s+", " ", shortened(text)), quote=False)
+    return _BEGINS.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", said))
 
 
 def fenced(text: str, language: str = "") -> list[str]:

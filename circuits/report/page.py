@@ -15,7 +15,7 @@ from circuits.report.blocks import Report
 from circuits.report.contents import NODES, Material, contents
 from circuits.report.policy import policy, script_tag
 from circuits.report.tables import exact
-from circuits.report.texts import seen, token, visible
+from circuits.report.texts import seen, token, told, visible
 from circuits.viewer import embedded, script, style
 
 
@@ -93,5 +93,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_read),
     )
-    environment.filters |= {"seen": seen, "token": token, "visible": visible, "exact": exact}
+    environment.filters |= {"seen": seen, "told": told, "token": token, "visible": visible, "exact": exact}
     return environment

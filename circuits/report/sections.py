@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -14,13 +14,18 @@ from circuits.query.facts import facts as facts  # a section as it stands
 from circuits.query.text import Naming, percent, plain
 
 
-def tips(graph: Graph) -> dict[str, str]:
-    """Gives, by gid, what is shown on pointing at a node or edge of the picture."""
-    naming, nodes = Naming.of(graph), graph.nodes
-    drawn = nodes.filter(pl.col("kind").is_in(["feature", "token", "position", "error", "logit"]))
+def tips(graph: Graph, names: Iterable[str]) -> dict[str, str]:
+    """Gives, by gid, what is shown on pointing at a node of the picture.
+
+    Args:
+        graph: the graph.
+        names: of the nodes that are drawn.
+    """
+    naming = Naming.of(graph)
+    drawn = graph.nodes.filter(pl.col("node").is_in(list(names)))
     tested = graph.meta.get("tested_labels") or {}
     told = {}
-    for row in drawn.filter((pl.col("influence") > 0) | (pl.col("target_weight") > 0)).iter_rows(named=True):
+    for row in drawn.iter_rows(named=True):
         text = f"{row['node']}: {naming.phrase(row['node'])}"
         held = tested.get(str(row["node"]).partition("@")[0])
         if held:
@@ -29,7 +34,7 @@ def tips(graph: Graph) -> dict[str, str]:
             )
         if row["kind"] == "feature" and row["activation"] is not None:
             text += f"\nactivation {plain(row['activation'])}"
-        if not row["target_weight"]:
+        if not row["target_weight"] and row["influence"] is not None:
             text += f"\ninfluence {percent(row['influence'])}"
         told[f"node:{row['node']}"] = told[f"label:{row['node']}"] = text
     return told

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from markupsafe import Markup, escape
+
 from circuits.query.text import held
 
-LONGEST: Final = 160
+LONGEST: Final = 80
 """Characters without a space that are shown of a text."""
 
+_CODE: Final = re.compile(r"`([^`\n]+)`")
 _MONSTER: Final = re.compile(rf"\S{{{LONGEST + 1},}}")
 
 
@@ -28,22 +31,30 @@ def visible(text: object) -> str:
     return "".join(c if c.isprintable() or c in "\n\t\u00a0" else _escaped(c) for c in said)
 
 
-def seen(text: object) -> str:
-    """Gives a text for people: `visible`, words too long for any page cut, spaces in quotes kept.
+def shortened(text: object) -> str:
+    """Gives a text as `visible`, words too long for any page cut.
 
     Example:
-        >>> seen("x" * 10_000)[-21:]
+        >>> shortened("x" * 10_000)[-21:]
         '… (10,000 characters)'
     """
     clean = visible(text)
-    if len(clean) > LONGEST:
-        clean = _MONSTER.sub(_cut, clean)
-    return held(clean)
+    return _MONSTER.sub(_cut, clean) if len(clean) > LONGEST else clean
+
+
+def seen(text: object) -> str:
+    """Gives a text for people: `shortened`, and spaces in quotes are ones at which no line is broken."""
+    return held(shortened(text))
+
+
+def told(text: object) -> Markup:
+    """Gives a text of our own for people: as `seen`, with what stands in backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(seen(text)))))  # noqa: S704  # escaped first
 
 
 def token(text: object) -> str:
     """Gives a token as it stands in a prompt: line breaks as signs, what else is not seen made visible."""
-    shown = seen(str(text).replace("\r", "␍").replace("\t", "⇥"))
+    shown = seen(str(text).replace("\t", "⇥"))
     return shown.replace("\n", "⏎\n")
 
 
