@@ -28,10 +28,10 @@ from circuits.report.texts import shortened, visible
 
 PICTURES = "*Pictures, the interactive graph and the exact numbers are in the HTML report.*"
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$@]|:(?=//))")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$]|:(?=//))")
 """What means something to Markdown wherever it stands."""
 
-_BEGINS = re.compile(r"^(\s*\d*)([#+=.)-])")
+_BEGINS = re.compile(r"^(\s*)([#+=-])|^(\s*\d+)([.)](?=\s|$))")
 """What means something where a line begins with it."""
 
 
@@ -56,7 +56,7 @@ def escaped(text: object) -> str:
         'a\\|b \\`c\\` &lt;d&gt;'
     """
     said = html.escape(re.sub(r"\s+", " ", shortened(text)), quote=False)
-    return _BEGINS.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", said))
+    return _BEGINS.sub(r"\1\3\\\2\4", _SPECIAL.sub(r"\\\1", said))
 
 
 def fenced(text: str, language: str = "") -> list[str]:

@@ -79,7 +79,8 @@ class Standing:
             return "weak"
         if held is None or self.frozen is None:
             return "untested"
-        good = min(held, self.replacement, self.completeness) >= GOOD and self.errors <= ERRORS
+        shares = (held, self.replacement, self.completeness)
+        good = all(share >= GOOD for share in shares) and self.errors <= ERRORS  # NaN is not good
         return "confirmed" if good else "partial"
 
 
