@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 from dataclasses import replace
@@ -19,6 +20,7 @@ from sample_interactions import MARY, sample_interactions
 from test_report import Page
 from test_report_page import FREE, FROZEN, SECTIONS, hostile_cards, hostile_graph, verdicts, whole_graph
 
+from circuits.cli.main import run
 from circuits.errors import CircuitsError, Incompatible, MissingPackage, UsageError
 from circuits.query.contrast import contrast
 from circuits.query.why import why
@@ -220,3 +222,70 @@ def test_the_target_of_the_verdicts_is_the_answers() -> None:
     graph = whole_graph()
     assert standing(graph, why(graph, MARY)).free == (1, 2)  # type: ignore[union-attr]
     assert standing(graph, why(graph, "logit:John")).free is None  # type: ignore[union-attr]
+
+
+# ------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs, and one whose features are another dictionary's."""
+    folder = tmp_path_factory.mktemp("runs")
+    whole_graph().save(folder / "first")
+    other_run().save(folder / "other")
+    foreign = {"kind": "transcoder", "spec": "elsewhere", "fingerprint": "f" * 16}
+    sample_graph().with_meta(dictionary=foreign).save(folder / "foreign")
+    return folder
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = run(["report", *map(str, words)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_the_command_writes_each_format_and_says_so(runs: Path, tmp_path: Path, capsys) -> None:
+    begin = {"a.html": "<!DOCTYPE html>", "b.md": "# Why", "c.txt": "# Why"}
+    for name, start in begin.items():
+        words = ["--format", "md"] if name == "c.txt" else []
+        code, out, _ = call(capsys, runs / "first", "-o", tmp_path / name, *words, "--json")
+        assert code == 0
+        assert json.loads(out)["format"] == ("html" if name == "a.html" else "md")
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
+    code, _, _ = call(capsys, runs / "first", "--against", runs / "other", "-o", tmp_path / "d.html")
+    assert code == 0
+    assert 'data-table="diff-totals"' in (tmp_path / "d.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--against", "RUNS/foreign"), 4, "dictionar"),
+        (("--against", "RUNS/nosuch"), 3, "No run at"),
+        (("--cards", "RUNS/nosuch"), 3, "No cards at"),
+        (("--target", "logit:Peter"), 3, "Peter"),
+        (("--format", "docx"), 2, "html, md, pdf"),
+    ],
+)
+def test_what_cannot_be_written_is_one_sentence_and_no_file(
+    words: tuple[str, ...], code: int, said: str, runs: Path, tmp_path: Path, capsys
+) -> None:
+    asked = [word.replace("RUNS", str(runs)) for word in words]
+    found, out, err = call(capsys, runs / "first", "-o", tmp_path / "r.html", *asked, "--quiet")
+    assert (found, out) == (code, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cards_of_another_dictionary_are_left_out_with_a_note(
+    runs: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    def refused(spec: str, fingerprint: str) -> None:
+        raise Incompatible(f"cards of another dictionary than {spec} {fingerprint}.")
+
+    monkeypatch.setattr("circuits.cards.store.find_cards", refused)
+    code, _, err = call(capsys, runs / "foreign", "-o", tmp_path / "r.html")
+    assert code == 0
+    assert "written without cards" in " ".join(err.split())
+    assert "circuits describe elsewhere" in (tmp_path / "r.html").read_text(encoding="utf-8")
