@@ -76,7 +76,7 @@ def test_tags_balance_and_ids_are_unique() -> None:
         1,
         1,
         True,
-        2,
+        3,  # network, paths, sum
     )
 
 

@@ -44,15 +44,16 @@ def test_numbers_of_the_table_stand_on_the_page() -> None:
     assert "26/1219 at \" to\"@13" in "".join(page().text).replace("\u00a0", " ")  # fmt: skip
 
 
-def test_the_section_holds_three_pictures_and_their_captions() -> None:
+def test_the_section_holds_four_pictures_and_their_captions() -> None:
     classes = [attrs.get("class") for _, attrs in page().seen]
     assert classes.count("cell") >= 5
     assert classes.count("bar") > 10
-    assert sum(tag == "svg" for tag, _ in page().seen) == 5  # network, sum, UpSet, matrix, orders
-    assert sum(tag == "figcaption" for tag, _ in page().seen) == 4  # the network's too
+    # network, paths, sum, hypergraph, UpSet, matrix, orders
+    assert sum(tag == "svg" for tag, _ in page().seen) == 7
+    assert sum(tag == "figcaption" for tag, _ in page().seen) == 5  # the network's too
     few = report(with_rows(GAME | PAIR | {"gate": "and"}))
     assert Page(few).open == []
-    assert few.count("<figcaption") == 2  # a single pair: no matrix, and no order 1 to add up
+    assert few.count("<figcaption") == 3  # a single pair: no matrix, and no order 1 to add up
 
 
 def test_ids_are_unique_and_references_lead_somewhere() -> None:
@@ -74,7 +75,7 @@ def test_diamonds_and_bars_tell_what_they_are() -> None:
     first = 'and: 24/1042@13 &amp; 21/1177@13 → output " Mary"\ninteraction +1.3 (FSII; +1.1 to +1.5)'
     for kind in ("hyperedge", "sign", "bar", "dot"):
         assert any(found.startswith(first) for found in inside[kind]), kind
-    assert len(inside["hyperedge"]) == 6
+    assert len(inside["hyperedge"]) == 16  # six in the network, ten in the hypergraph
     assert any("layer 21 with layer 24: pairs pushing up 9.2%" in found for found in inside["cell"])
 
 

@@ -24,11 +24,13 @@ def card_blocks(graph: Graph, cards: Cards | None) -> tuple[Block, ...]:
     """Gives cards of the most influential features; where there are none, how to make them."""
     if cards is None:
         spec = str((graph.meta.get("dictionary") or {}).get("spec") or "DICT")
-        out = " --out cards.parquet" if spec == "neurons" else ""
+        model = str((graph.meta.get("model") or {}).get("spec") or "")
+        more = f" --model {shlex.quote(model)}" if model else ""
+        more += " --out cards.parquet" if spec == "neurons" else ""
         return (
             Text(("There are no cards of this dictionary's features here.",), "prose"),
             Code(
-                f"circuits describe {shlex.quote(spec)} --text FILE{out}",
+                f"circuits describe {shlex.quote(spec)} --text FILE{more}",
                 "This makes them from a text; `circuits report` finds those that lie beside the dictionary,"
                 " and takes others with --cards.",
             ),
@@ -43,7 +45,7 @@ def card_blocks(graph: Graph, cards: Cards | None) -> tuple[Block, ...]:
         if key in told or key not in known:
             continue
         at = f"at {naming.token(row['pos'])}" if row["pos"] is not None else ""
-        told[key] = card(cards.card(*key)) | {"influence": percent(row["influence"]), "at": at}
+        told[key] = card(cards.card(*key), row["label"]) | {"influence": percent(row["influence"]), "at": at}
         if len(told) == SHOWN:
             break
     if not told:
@@ -56,13 +58,18 @@ def card_blocks(graph: Graph, cards: Cards | None) -> tuple[Block, ...]:
     return Text((note,)), FeatureCards(tuple(told.values()))
 
 
-def card(found: Card) -> dict[str, Any]:
-    """Gives a card as text and shares: label, how often it is on, histogram, tokens, contexts."""
+def card(found: Card, called: str | None) -> dict[str, Any]:
+    """Gives a card as text and shares: label, how often it is on, histogram, tokens, contexts.
+
+    Args:
+        found: the card.
+        called: how the graph calls the feature, for where no label held.
+    """
     label = found.labels[0] if found.labels else None
     most = math.log1p(max(found.bars, default=0)) or 1.0
     return {
         "name": found.name,
-        "label": label.text if label else "no tested label",
+        "label": label.text if label else called or "no tested label",
         "tested": "no label held on held-out text"
         if label is None
         else f"precision {percent(label.precision)}, recall {percent(label.recall)} on held-out text",

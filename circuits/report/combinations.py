@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph
+from circuits.plot.hypergraph import hypergraph
 from circuits.plot.matrix import interaction_matrix, pair_sums
 from circuits.plot.orders import interaction_orders
 from circuits.plot.upset import upset
@@ -47,7 +48,7 @@ def combination_blocks(graph: Graph, answer: Answer, run: str) -> tuple[Block, .
 
 
 def pictures(graph: Graph, answer: Answer) -> list[Picture]:
-    """Gives the pictures of the combinations: UpSet plot, matrix, orders; those there is something for.
+    """Gives the pictures of the combinations there is something for: hypergraph, UpSet, matrix, orders.
 
     Args:
         graph: the graph with the answer's target as its only one.
@@ -57,6 +58,14 @@ def pictures(graph: Graph, answer: Answer) -> list[Picture]:
         return []
     tips = combination_tips(answer)
     found = []
+    drawn = _or_none(lambda: hypergraph(answer))
+    if drawn is not None:
+        caption = (
+            "Who acts together on what: dotted lines lead from the members to a diamond, a line on to what"
+        )
+        caption += " they act on. Filled: together they push up; hollow: down."
+        svg = themed(drawn, "hyper", tips, "The strongest combinations, their members and what they act on.")
+        found.append(Picture(svg, "scroll", caption, "hypergraph"))
     drawn = _or_none(lambda: upset(answer))
     if drawn is not None:
         caption = "Each column is a combination: dots are its members, the square is what it acts on, the bar"

@@ -11,6 +11,7 @@ from typing import Any
 from circuits.cards.record import Cards
 from circuits.graph.graph import Graph
 from circuits.plot.network import network
+from circuits.plot.strongest_paths import strongest_paths
 from circuits.plot.waterfall import waterfall
 from circuits.query.answer import Answer
 from circuits.query.contrast import contrast
@@ -145,7 +146,9 @@ def contents(material: Material, *, interactive: bool = True) -> Report:
         blocks = difference_blocks(material.contrast, material.nodes)
         found.append(Section("difference", "What differs", blocks))
     found += [
-        Section("concepts", f"Concepts{of}", concept_blocks(material.focus, material.run)),
+        Section(
+            "concepts", f"Concepts{of}", concept_blocks(material.focus, material.run, interactive=interactive)
+        ),
         Section(
             "combinations",
             f"Combinations{of}",
@@ -235,6 +238,9 @@ def _paths(material: Material) -> Iterator[Block]:
         if table is None:
             continue
         yield TableBlock(table)
+        if name == "paths":
+            drawn = themed(strongest_paths(answer), "paths", {}, "The same paths, step by step.")
+            yield Picture(drawn, "scroll", "", "paths")
         if name == "totals":
             drawn = themed(waterfall(answer.tables["totals"]), "sum", {}, "The same totals as bars.")
             yield Picture(drawn, "small", "", "sum")

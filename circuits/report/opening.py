@@ -16,7 +16,7 @@ from circuits.report.tables import Table, table_of
 FIRST = 3
 """Sentences a finding begins with."""
 
-OUTPUTS = 10
+OUTPUTS = 6
 """Outputs that are listed, at most."""
 
 
@@ -89,7 +89,7 @@ def outputs(graph: Graph, asked: str | None) -> Table | None:
     ]
     rest = 1 - sum(chance for _, chance in rows)
     if rest > 5e-7:
-        rows.append(("all other tokens", rest))
+        rows.append(("all others", rest))
     frame = pl.DataFrame(rows, schema={"output": pl.String, "probability": pl.Float64}, orient="row")
     table = table_of(frame, "outputs", "What the model says next")
     told = tuple((name, replace(cell, text=_chance(float(cell.value)))) for name, cell in table.rows)

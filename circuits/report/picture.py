@@ -76,7 +76,7 @@ def _adapt(element: ET.Element, prefix: str, tips: Mapping[str, str]) -> None:
         return
     kind, _, rest = name.partition(":")
     if kind not in NAMED or not rest:
-        element.set("id", f"{prefix}-{name}")
+        element.set("data-part" if rest else "id", name if rest else f"{prefix}-{name}")
         return
     element.set("class", kind)
     if kind == "edge":

@@ -64,16 +64,17 @@ def answer_table(answer: Answer, name: str, heading: str, *, within: str = "") -
 
 
 def table_of(frame: pl.DataFrame, name: str, heading: str, caption: str = "") -> Table:
-    """Gives a table of a frame: the columns people are shown, numbers with their exact values."""
+    """Gives a table of a frame: the columns people are shown, but for blank ones, with exact values."""
     linked = [c for c, kind in frame.schema.items() if kind == LINKS and frame[c].list.len().sum()]
-    shown = [c for c in frame.columns if c in (*printed(frame), *linked)]
+    told = [c for c in printed(frame) if frame[c].null_count() < len(frame)]
+    shown = [c for c in frame.columns if c in (*told, *linked)]
     shares = [c for c in shown if c in SHARES and frame.schema[c].is_numeric()]
     largest = {c: max((abs(v) for v in frame[c] if v is not None), default=0.0) for c in shares}
     rows = tuple(
         tuple(_cell(column, row[column], largest.get(column)) for column in shown)
         for row in frame.iter_rows(named=True)
     )
-    columns = tuple((column, frame.schema[column].is_numeric()) for column in shown)
+    columns = tuple((column.replace("_", " "), frame.schema[column].is_numeric()) for column in shown)
     return Table(name, heading, caption, columns, rows)
 
 

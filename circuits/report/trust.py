@@ -232,8 +232,8 @@ def _error(graph: Graph, channel: str) -> str:
         "mlp": ("largest_error", "at most {} off"),
         "qk": ("log_odds_error", "log-odds of keys rebuilt to {}"),
     }[channel]
-    worst = _numbers(parts, name)
-    return said.format(plain(max(worst))) if worst else ""
+    worst = max(_numbers(parts, name), default=0.0)
+    return said.format(plain(worst)) if worst else ""
 
 
 def _numbers(parts: list[Mapping[str, Any]], name: str) -> list[float]:
