@@ -23,6 +23,7 @@ from circuits.cli.intervene import intervene
 from circuits.cli.plot import plot
 from circuits.cli.query import query
 from circuits.cli.report import report
+from circuits.cli.serve import serve
 from circuits.cli.steer import steer
 from circuits.cli.train import train
 from circuits.cli.verify import verify
@@ -80,6 +81,7 @@ COMMANDS = (
     steer,
     plot,
     report,
+    serve,
     features,
     info,
     estimate,

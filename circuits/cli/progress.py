@@ -44,6 +44,19 @@ class Teller(Protocol):
 
 
 @contextlib.contextmanager
+def told_to(teller: Teller) -> Iterator[None]:
+    """Has commands tell their progress to `teller`, for as long as the context lasts: a server watches."""
+    _elsewhere.append(teller)
+    try:
+        yield
+    finally:
+        _elsewhere.remove(teller)
+
+
+_elsewhere: list[Teller] = []
+
+
+@contextlib.contextmanager
 def telling(output: Output) -> Iterator[Teller]:
     """Gives what is to be told of progress; it cleans up after itself, and passes Ctrl-C on."""
     with _shown(output) as showing:
@@ -58,7 +71,9 @@ def telling(output: Output) -> Iterator[Teller]:
 
 @contextlib.contextmanager
 def _shown(output: Output) -> Iterator[Teller]:
-    if output.quiet:
+    if _elsewhere:
+        yield _elsewhere[-1]
+    elif output.quiet:
         yield lambda phase, done, total, detail="": None  # noqa: ARG005
     elif sys.stderr.isatty():
         bars = Progress(
