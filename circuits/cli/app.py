@@ -15,8 +15,10 @@ from circuits.cli.demo import demo
 from circuits.cli.describe import describe
 from circuits.cli.estimate import estimate
 from circuits.cli.evaluate import evaluate
+from circuits.cli.export import export
 from circuits.cli.features import features
 from circuits.cli.group import group
+from circuits.cli.import_ import import_
 from circuits.cli.info import info
 from circuits.cli.interact import interact
 from circuits.cli.intervene import intervene
@@ -26,6 +28,7 @@ from circuits.cli.report import report
 from circuits.cli.serve import serve
 from circuits.cli.steer import steer
 from circuits.cli.train import train
+from circuits.cli.validate import validate
 from circuits.cli.verify import verify
 from circuits.cli.why import why
 
@@ -82,6 +85,9 @@ COMMANDS = (
     plot,
     report,
     serve,
+    export,
+    import_,
+    validate,
     features,
     info,
     estimate,
@@ -92,4 +98,4 @@ COMMANDS = (
 )
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command(command.__name__.rstrip("_"))(command)  # import is a word of Python's

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from circuits.errors import UsageError
 from circuits.graph.graph import Graph, Masks
 from circuits.graph.influence import of_kind, sums
+from circuits.graph.runnable import check_gates
 from circuits.schema import GATES
 
 Values = Float[np.ndarray, "B T"]
@@ -96,6 +97,7 @@ class Runner:
 
     Raises:
         UsageError: no target, or a target never expanded, or a batch below 1, or a node in two players.
+        Incompatible: how a feature responds is unknown.
         NotFound: a target is no node.
     """
 
@@ -301,6 +303,7 @@ def _plan(
     added = sp.csr_array(
         (np.ones(len(constants), dtype), (constants, column)), shape=(len(owner), len(inputs))
     )
+    check_gates(graph, np.flatnonzero(depth > 0))
     features = np.argsort(depth, kind="stable")[np.count_nonzero(depth == 0) :]
     state = sp.csr_array(sp.hstack([effects @ added, effects[:, features]]))
 

@@ -20,12 +20,11 @@ from circuits.interop.document_nodes import (
     found_nodes,
     labels,
     order_of,
-    output_token,
     probability_of,
     supernodes,
     target_weights,
 )
-from circuits.interop.node_ids import Kind
+from circuits.interop.node_ids import Kind, output_token
 from circuits.interop.problems import Problem, schema_problems, told
 from circuits.schema import NODE_SCHEMA
 
@@ -153,7 +152,7 @@ def per_unit(
 ) -> Float[np.ndarray, "e"]:
     """Gives weights per unit of their source's activation; the weights where that is unknown or 0."""
     activation = nodes["activation"].fill_null(1.0).to_numpy()[source]
-    return np.divide(weights, activation, out=weights.copy(), where=activation != 0)
+    return np.asarray(np.divide(weights, activation, out=weights.copy(), where=activation != 0))
 
 
 def names_of(found: Sequence[Found]) -> dict[str, str]:

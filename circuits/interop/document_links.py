@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,11 +70,10 @@ def _told_apart(
     two links, the feature's first, for circuit-tracer writes a target's links in the order features,
     errors, words; where there is one, its neighbours in that order tell, if they can.
     """
-    for id_, (feature, _) in twins.items():
-        places = np.flatnonzero(np.array([link["target"] == id_ for link in links]))
-        target[places] = feature
     doubtful: dict[tuple[str, int], list[int]] = {}
     for at, link in enumerate(links):
+        if link["target"] in twins:
+            target[at] = twins[link["target"]][0]
         if link["source"] in twins:
             doubtful.setdefault((link["source"], int(target[at])), []).append(at)
     guessed = 0
@@ -84,11 +84,11 @@ def _told_apart(
         if len(places) == 2 and above:
             source[places[0]], source[places[1]] = feature, error
         elif not above:
-            source[places] = feature
+            source[np.array(places)] = feature
         else:
             side = _side(links, found, (source, target), places[0], twins)
             guessed += side is None
-            source[places] = error if side == "error" else feature
+            source[np.array(places)] = error if side == "error" else feature
     if not guessed:
         return []
     links_ = "1 link" if guessed == 1 else f"{guessed:,} links"
@@ -170,8 +170,6 @@ def sorted_rows(
     matrix = sp.csr_array((np.ones(len(source), np.int8), (source, target)), shape=(size, size))
     matrix.sum_duplicates()
     waiting = np.bincount(matrix.indices, minlength=size)
-    import heapq
-
     ready = np.flatnonzero(waiting == 0).tolist()
     heapq.heapify(ready)
     done: list[int] = []

@@ -252,6 +252,9 @@ def _export_document(graph: Graph, path: Path, *, plain: bool, overwrite: bool) 
             notes.append(
                 "what the format has no place for is in the object circuits, which viewers pass over"
             )
+    if made.mended:
+        who = "1 error has" if made.mended == 1 else f"{made.mended} errors have"
+        notes.append(f"{who} another id than in the file it came from, where a feature had the same")
     if len(document["nodes"]) > len(made.ids):
         notes.append(
             "a node without links stands on layer 1, for Neuronpedia's viewer shows no graph whose highest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,12 +35,14 @@ class Document:
         left_out: nodes of each kind, and links, that the format has no place for.
         ids: the document's node ids, by our names.
         links: which of the graph's edges are links, in order.
+        mended: how many errors bear another id than they came with, for it was also a feature's.
     """
 
     document: dict[str, Any]
     left_out: dict[str, int]
     ids: dict[str, str]
     links: Bool[np.ndarray, "e"]
+    mended: int = 0
 
 
 def written(graph: Graph, *, slug: str | None = None) -> Document:
@@ -59,6 +62,7 @@ def written(graph: Graph, *, slug: str | None = None) -> Document:
     here = np.array([name in nodes.ids for name in names], bool)
     carried = here[source] & here[target]
     placed = [_as_read(node, kept, graph, name) for node, name in zip(nodes.nodes, nodes.ids, strict=True)]
+    mended = _apart(placed)
     ids = {name: node["node_id"] for name, node in zip(nodes.ids, placed, strict=True)}
     links = _links(graph, carried, [ids.get(name, "") for name in names], kept.get("links") or ())
     document = {
@@ -73,7 +77,7 @@ def written(graph: Graph, *, slug: str | None = None) -> Document:
     left_out = dict(nodes.left_out)
     if lost := int((~carried).sum()):
         left_out["links"] = lost
-    return Document(document, left_out, ids, carried)
+    return Document(document, left_out, ids, carried, mended)
 
 
 def with_placeholder(document: dict[str, Any]) -> None:
@@ -178,6 +182,15 @@ def _as_read(node: dict[str, Any], kept: Mapping[str, Any], graph: Graph, name: 
     return whole | {"clerp": node["clerp"]} if relabelled else whole
 
 
+def _apart(nodes: list[dict[str, Any]]) -> int:
+    """Gives errors that came with a feature's id, 0_{layer}_{pos}, an id of their own; gives how many."""
+    ids = Counter(node["node_id"] for node in nodes)
+    errors = [n for n in nodes if ids[n["node_id"]] > 1 and "error" in n["feature_type"].lower()]
+    for node in errors:
+        node["node_id"] = f"{node['layer']}_-1_{node['ctx_idx']}"
+    return len(errors)
+
+
 def _links(graph: Graph, carried: Bool[np.ndarray, "e"], ids: list[str], more: Any) -> list[dict[str, Any]]:
     source, target = (rows[carried].tolist() for rows in graph.ends)
     weights = graph.edges["weight"].to_numpy()[carried].astype(np.float64).tolist()
@@ -198,8 +211,8 @@ def _metadata(graph: Graph, slug: str | None) -> dict[str, Any]:
     from circuits import __version__
 
     prompt = graph.meta.get("prompt") or {}
-    last = graph.nodes["pos"].max()
-    tokens = prompt.get("tokens") or [f"[{pos}]" for pos in range(int(last or 0) + 1)]
+    length = max(graph.nodes["pos"].drop_nulls().to_list(), default=0) + 1
+    tokens = prompt.get("tokens") or [f"[{pos}]" for pos in range(length)]
     text = str(prompt.get("text") or "".join(tokens))
     model = graph.meta.get("model") or {}
     pruned = graph.meta.get("pruned") or {}
@@ -255,8 +268,7 @@ def _groups_changed(
     graph: Graph, ids: Mapping[str, str], differs: Difference, ours: Mapping[str, Any]
 ) -> bool:
     """Tells whether the concepts are others than the supernodes as they were read."""
-    errors = {name for name in ids if name.startswith("err")}
-    names = {id_: name for name, id_ in sorted(ids.items(), key=lambda pair: pair[0] not in errors)}
+    names = {id_: name for name, id_ in ids.items()}
     then = supernodes({"qParams": applied(ours, differs)}, names)
     now = {node: concept.name for concept in known(graph) for node in concept.nodes}
     return then != now

@@ -153,7 +153,7 @@ def _outputs(graph: Graph) -> dict[str, dict[str, Any]]:
     used: set[int] = set()
     for at, (name, weight) in enumerate(rows.select("node", "target_weight").iter_rows()):
         entry = known.get(name) or {}
-        numbers, tokens = entry.get("token_ids") or (), entry.get("tokens") or ()
+        numbers, tokens = list(entry.get("token_ids") or ()), list(entry.get("tokens") or ())
         one = len(numbers) == 1 and numbers[0] not in used
         chance = entry.get("probability")
         told[name] = {

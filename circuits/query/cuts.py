@@ -15,6 +15,7 @@ from circuits.graph.actions import ablate
 from circuits.graph.concepts import Concept
 from circuits.graph.graph import Graph
 from circuits.graph.influence import of_kind, propagate
+from circuits.graph.runnable import unknown_gates
 from circuits.graph.specs import WORDS
 from circuits.query.answer import Answer, Prediction
 from circuits.query.between import Between
@@ -23,7 +24,7 @@ from circuits.query.ends import Ends
 from circuits.query.flow import MinCut, cut_edges, cut_nodes
 from circuits.query.kernels import sweep, without_columns
 from circuits.query.subject import induced
-from circuits.query.switched import switched_off, without_edges
+from circuits.query.switched import SCHEMA, switched_off, without_edges
 from circuits.query.text import python
 
 BY: Final = ("nodes", "edges")
@@ -322,8 +323,10 @@ def _totals(problem: Problem, found: MinCut) -> pl.DataFrame:
 
 
 def _predicted(problem: Problem, found: MinCut) -> pl.DataFrame:
-    """Gives the target before and after the cut is switched off, as the graph predicts."""
+    """Gives the target before and after the cut is switched off, as the graph predicts, if it can be run."""
     ends = problem.ends
+    if len(unknown_gates(ends.graph)):
+        return pl.DataFrame(schema=SCHEMA)
     asked = [node for node in ends.target.nodes if ends.weights[ends.graph.row(node)] > 0]
     if problem.by == "nodes":
         return switched_off(ends.graph, np.flatnonzero(found.cut), asked)

@@ -87,8 +87,9 @@ def _headline(subject: Subject) -> str:
     (node, weight), *more = ups
     first = (
         f"{name}{said} is supported most, directly, by {subject.naming.phrase(node)}, which adds"
-        f" {signed(weight)} to {_what(subject)} of {plain(subject.value)}"
+        f" {signed(weight)} to {_what(subject)}"
     )
+    first += f" of {plain(subject.value)}" if subject.valued else ""
     second = f", then by {subject.naming.phrase(more[0][0])} ({signed(more[0][1])})" if more else ""
     return f"{first}{second}."
 
@@ -114,6 +115,12 @@ def _sum(subject: Subject, totals: pl.DataFrame) -> str:
     gap = float(totals.row(-1, named=True)["total"])
     listed = listing(f"{signed(row['total'])} from {row['part']}" for row in parts)
     what = _what(subject)
+    if not subject.valued:
+        return (
+            f"What flows into it along the edges adds up to {plain(subject.value)}: {listed}."
+            f" {what[:1].upper()}{what[1:]} itself is unknown, and so is what biases add to it: the graph was"
+            " imported without."
+        )
     sentence = f"{what[:1].upper()}{what[1:]}, {plain(subject.value)}, is the sum of {listed}"
     if abs(gap) > 1e-3 * max(1.0, abs(subject.value)):
         return f"{sentence}; {signed(gap)} is {REMAINDER}."

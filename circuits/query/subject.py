@@ -75,9 +75,17 @@ class Subject:
 
     @property
     def value(self) -> float:
-        """Gives the number to be explained: the node's pre-activation, for a logit its value."""
+        """Gives the number to be explained: the node's pre-activation, for a logit its value.
+
+        Where that is not known, what flows in along the edges.
+        """
         known = self.graph.nodes["pre_activation"][self.row]
         return float(self.graph.matrix[[self.row]].sum()) if known is None else float(known)
+
+    @property
+    def valued(self) -> bool:
+        """Tells whether the value is known; graphs of other tools hold neither it nor the biases."""
+        return self.graph.nodes["pre_activation"][self.row] is not None
 
     @property
     def kind(self) -> str:

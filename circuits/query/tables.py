@@ -39,10 +39,11 @@ def totals_caption(subject: Subject) -> str:
     what = "logit" if subject.kind == "logit" else "pre-activation"
     if subject.over is not None:
         what = "difference of logits"
-    return (
-        f"Direct effects by kind of source; the column total adds up to {plain(subject.value)}, the {what}."
-        " up and down: the positive and the negative effects alone."
-    )
+    sides = "up and down: the positive and the negative effects alone."
+    told = f"Direct effects by kind of source; the column total adds up to {plain(subject.value)}"
+    if not subject.valued:
+        return f"{told}, which is not the {what}: that is unknown, and biases are missing. {sides}"
+    return f"{told}, the {what}. {sides}"
 
 
 def totals_table(subject: Subject) -> pl.DataFrame:
@@ -169,8 +170,10 @@ def trust_table(subject: Subject, tables: Mapping[str, pl.DataFrame], score: Sco
         ),
         (
             "left over",
-            abs(gap) / max(1.0, abs(subject.value)),
-            f"{signed(gap)} of the value {plain(subject.value)} is in no edge (rounding, pruning)",
+            abs(gap) / max(1.0, abs(subject.value)) if subject.valued else None,
+            f"{signed(gap)} of the value {plain(subject.value)} is in no edge (rounding, pruning)"
+            if subject.valued
+            else "unknown: the graph was imported without biases and without the value",
         ),
     ]
     schema = {"score": pl.String, "share": pl.Float64, "meaning": pl.String}
