@@ -109,5 +109,9 @@ class Prompt:
         ids = tuple(model.encode(text))
         return cls(text, ids, tuple(model.decode(i) for i in ids), targets or (TopLogits(),))
 
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
+        return f"Prompt({text!r}, {len(self.ids)} tokens, {len(self.targets)} targets)"
+
     def __len__(self) -> int:
         return len(self.ids)

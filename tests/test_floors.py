@@ -74,6 +74,12 @@ def test_imports_go_down_the_floors_only(file: Path) -> None:
         assert there == here or down or (here, there) in WITHIN | NEIGHBOURS, f"{file} imports {name}"
 
 
+def test_rooms_are_entered_by_name_in_few_places() -> None:
+    """The root and the command line load what is asked for; graphs and answers find what draws them."""
+    late = {str(f.relative_to(ROOT)) for f in FILES if "import_module(" in f.read_text()}
+    assert late == {"__init__.py", "cli/channels.py", "graph/display.py"}
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_torch_and_jax_never_meet_in_a_file(file: Path) -> None:
     tops = {name.split(".")[0] for name in imports(ast.parse(file.read_text()))}

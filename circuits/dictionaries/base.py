@@ -135,6 +135,10 @@ class AbstractDictionary(abc.ABC):
             "write_site": self.write_site,
         }
 
+    def __repr__(self) -> str:
+        size = f"{len(self.layers)} layers of {self.n_features:,} features"
+        return f"{type(self).__name__}({self.spec!r}: {self.kind}, {size})"
+
     @abc.abstractmethod
     def encode(self, layer: int, x: Float[Tensor, "n d"]) -> Encoding:
         """Gives the features of `layer` for inputs x at the read site."""

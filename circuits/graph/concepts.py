@@ -59,6 +59,10 @@ class Concept:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def __repr__(self) -> str:
+        name = self.name if len(self.name) <= 60 else f"{self.name[:59]}…"
+        return f"Concept({name!r}, {len(self)} nodes)"
+
     @classmethod
     def of(cls, graph: Graph, text: str) -> Concept:
         """Gives the concept written as ``NAME=SPEC``, or the one of this name that the graph has.

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from circuits.errors import InvalidFile, NotFound, near_matches
+from circuits.graph.display import in_notebook
 from circuits.schema import HEAD_SCHEMA, HYPEREDGE_SCHEMA, NODE_SCHEMA, VERDICT_SCHEMA, edge_schema
 from circuits.trace import Trace
 
@@ -181,11 +182,27 @@ class Graph:
 
         return to_scipy(self, values)
 
+    def widget(self, *, against: Graph | None = None, answer: Any = None, height: int = 560) -> Any:
+        """Gives the interactive graph for a notebook, an `anywidget.AnyWidget`: see `circuits.notebook`.
+
+        Args:
+            against: a second graph, to show what differs.
+            answer: an answer to show beside it.
+            height: in pixels.
+
+        Raises:
+            MissingPackage: anywidget is not installed.
+        """
+        return in_notebook("widget", self, against=against, answer=answer, height=height)
+
+    def _repr_html_(self) -> str:
+        return str(in_notebook("graph_html", self))
+
     def __repr__(self) -> str:
         kinds = self.nodes["kind"].value_counts(sort=True)
         parts = ", ".join(f"{count} {kind}" for kind, count in kinds.iter_rows())
         edges = f"{len(self.edges)} edges, {len(self.hyperedges)} hyperedges"
-        return f"Graph({len(self.nodes)} nodes ({parts}), {edges})"
+        return f"{type(self).__name__}({len(self.nodes)} nodes ({parts}), {edges})"
 
 
 def edge_frame(

@@ -11,6 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from circuits.graph.actions import Intervention
+from circuits.graph.display import in_notebook
 from circuits.graph.graph import Graph
 from circuits.query.text import columns_text, percent, plain, short, signed, wrapped
 
@@ -98,8 +99,11 @@ class Answer:
         parts += ["", "The same in Python:", textwrap.indent(self.code, "  ")]
         return "\n".join(parts)
 
+    def _repr_html_(self) -> str:
+        return str(in_notebook("answer_html", self))
+
     def __repr__(self) -> str:
-        return f"Answer({self.question!r}, tables: {', '.join(self.tables)})"
+        return f"Answer({short(self.question, 120)!r}, tables: {', '.join(self.tables)})"
 
 
 LINKS: Final = pl.List(

@@ -58,6 +58,10 @@ class Evaluation:
     layers: Mapping[int, LayerEvaluation]
     losses: Losses
 
+    def __repr__(self) -> str:
+        on = f"{len(self.layers)} layers, {self.tokens:,} tokens of {self.text!r}"
+        return f"Evaluation({self.dictionary!r}: {self.kind} of {self.model!r}, {on})"
+
     def to_dict(self) -> dict[str, Any]:
         """Gives the numbers as JSON holds them; losses are nats a token."""
         return {

@@ -90,6 +90,9 @@ class ConceptTest:
     def __str__(self) -> str:
         return told(self)
 
+    def __repr__(self) -> str:
+        return f"ConceptTest({', '.join(map(repr, self.concepts))} → {self.target!r}: {self.decision.gate})"
+
 
 def concept_test(
     graph: Graph | Sequence[Graph],

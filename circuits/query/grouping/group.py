@@ -18,6 +18,8 @@ from circuits.graph.influence import with_influence
 from circuits.query.grouping.communities import Found, Progress, Resampling, found_at
 from circuits.query.grouping.naming import names
 from circuits.query.grouping.profiles import Profiles
+from circuits.query.text import short
+from circuits.shown import shown
 from circuits.trace import Trace
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ class Grouping:
         return answered(self)
 
     def __repr__(self) -> str:
-        held = ", ".join(f"{one.name} ({len(one)})" for one in self.concepts)
+        held = ", ".join(f"{short(shown(one.name), 40)} ({len(one)})" for one in self.concepts[:3])
+        held += ", …" if len(self.concepts) > 3 else ""
         return f"Grouping({len(self.concepts)} groups that hold: {held}; {len(self.unstable)} that do not)"
 
 

@@ -83,7 +83,7 @@ class Rows:
         return "\n".join([*([self.text()] if self.table.width else []), self.finding])
 
     def __repr__(self) -> str:
-        return f"Rows({self.sql!r}: {self.finding})"
+        return f"Rows({short(self.sql, 80)!r}: {short(self.finding, 120)})"
 
 
 def _json(value: Any) -> str:

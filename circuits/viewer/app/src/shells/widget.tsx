@@ -23,12 +23,16 @@ export function renderWidget({ model, el }: { model: WidgetModel; el: HTMLElemen
   const show = () => {
     render(null, el); // another document is another viewer
     const given = model.get("document") as ViewerDocument | null;
+    const height = model.get("height");
+    if (typeof height === "number") el.style.setProperty("--cv-height", `${height}px`);
     if (given) render(<Viewer document={given} host={traits(model)} />, el);
   };
   show();
   model.on("change:document", show);
+  model.on("change:height", show);
   return () => {
     model.off("change:document", show);
+    model.off("change:height", show);
     render(null, el);
   };
 }
