@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 from sample_graph import sample_graph
 from sample_interactions import GAME, MARY, gate_pairs, sample_interactions
 from strategies import graphs, random_graph
@@ -423,5 +424,13 @@ def test_a_notebook_is_shown_the_picture_and_once() -> None:
     import matplotlib.pyplot as plt
 
     axes = interaction_matrix(sample_interactions())
-    assert axes._repr_svg_().startswith("<svg")  # type: ignore[attr-defined]
+    data, size = axes._repr_png_()  # type: ignore[attr-defined]
+    image = Image.open(io.BytesIO(data))
+    inches = axes.figure.get_size_inches()  # type: ignore[union-attr]
+    assert image.width == pytest.approx(1.5 * size["width"], abs=1)
+    assert size["width"] == pytest.approx(96 * inches[0], abs=1)
+    exact = Image.open(io.BytesIO(render(axes, "png"))).convert("RGB").resize(image.size)
+    apart = np.abs(np.asarray(image.convert("RGB"), float) - np.asarray(exact, float))
+    assert apart.mean() < 4  # of 255: few colours, the same picture
+    assert len(data) < 0.6 * len(render(axes, "png"))
     assert not plt.get_fignums()  # nothing is left over for the notebook to show again

@@ -28,10 +28,10 @@ def halo(scale: float = 1.0) -> list[AbstractPathEffect]:
 class Board(Axes):
     """The axes of a figure of its own: a notebook shows them as the picture, once."""
 
-    def _repr_svg_(self) -> str:
-        from circuits.plot.save import inline_svg
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        from circuits.plot.save import page_png
 
-        return inline_svg(whole(self), type_as="path")
+        return page_png(self)
 
 
 def whole(drawn: Axes | Figure) -> Figure:

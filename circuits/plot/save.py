@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Literal
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from circuits.errors import UsageError
 from circuits.files import atomic
+from circuits.plot import style
 from circuits.plot.board import whole
 from circuits.shown import shown
 
 FORMATS = ("svg", "png", "pdf")
+SHARPNESS = 144  # dots an inch, for screens that have them
+PIXELS = 96  # of a page, an inch
 _UNDATED = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}
 _SETTINGS = {"svg.hashsalt": "circuits", "pdf.fonttype": 42}
 
@@ -62,8 +68,34 @@ def render(drawn: Axes | Figure, kind: str, *, type_as: Literal["path", "none"] 
     return held.getvalue()
 
 
-def inline_svg(drawn: Axes | Figure, *, type_as: Literal["path", "none"] = "none") -> str:
+def inline_svg(drawn: Axes | Figure) -> str:
     """Gives a figure as an `<svg>` element to stand inside a page: type as text, no prologue, no metadata."""
-    text = render(drawn, "svg", type_as=type_as).decode()
+    text = render(drawn, "svg", type_as="none").decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     return text.strip()
+
+
+def page_png(drawn: Axes | Figure) -> tuple[bytes, dict[str, int]]:
+    """Gives a figure as a small PNG for a page, and its width and height there in pixels.
+
+    It holds the colours of figures and what lies between them and paper: a third of the bytes of all
+    colours, and nobody sees it.
+    """
+    figure = whole(drawn)
+    held, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(held, format="png", dpi=SHARPNESS)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_colours())
+    image = Image.open(held).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    image.save(small, "png", optimize=True)
+    width, height = (round(PIXELS * float(size)) for size in figure.get_size_inches())
+    return small.getvalue(), {"width": width, "height": height}
+
+
+def _colours() -> list[int]:
+    """Gives red, green and blue of up to 256 colours."""
+    paper = np.array(to_rgb(style.PAPER))
+    inks = [np.array(to_rgb(color)) for color in style.THEME.values() if color != style.PAPER]
+    steps = np.linspace(0, 1, 256 // len(inks))
+    mixed = [paper + (ink - paper) * step for ink in inks for step in steps]
+    return [round(255 * float(part)) for color in mixed for part in color]
