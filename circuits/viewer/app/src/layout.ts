@@ -64,6 +64,9 @@ export const LARGEST = 10;
 export const LINE = 25;
 /** Widths of a node's place that are tried, the roomiest first; the last is room for the node alone. */
 const SLOTS = [132, 104, 76, 50, 26];
+/** A place of this width holds a label. */
+const NAMEABLE = 76;
+const MOST_TARGET_LINES = 5;
 const EMPTY_BAND = 12;
 const BAND_PADDING = 10;
 const GAP = 12;
@@ -127,7 +130,7 @@ export function layout(model: Model, rows: Iterable<number>, area: Area, given: 
     for (const [layer, cell] of cells.get(column.pos ?? -1) ?? []) {
       const band = model.graph.layers - layer;
       cell.sort((one, other) => model.influence(other) - model.influence(one) || one - other);
-      placeCell(cell, column, bands[band], given).forEach((point, order) =>
+      placeCell(cell, column, bands[band], lineOf(model, layer, cell.length, given)).forEach((point, order) =>
         at.set(cell[order], {
           ...point,
           r: model.graph.nodes.kind[cell[order]] === "logit" ? LARGEST : radius(model.influence(cell[order]), most),
@@ -174,8 +177,14 @@ interface Held {
   features: boolean;
 }
 
-function bandHeight(fullest: number, { perLine }: Measure): number {
+function bandHeight(fullest: number, perLine: number): number {
   return fullest === 0 ? EMPTY_BAND : Math.ceil(fullest / perLine) * LINE + BAND_PADDING;
+}
+
+/** Targets must be named: where places have no room for a label, they stand on more lines than features do. */
+function lineOf(model: Model, layer: number, size: number, { slot, perLine }: Measure): number {
+  if (layer < model.graph.layers || slot >= NAMEABLE || size > 2 * MOST_TARGET_LINES) return perLine;
+  return Math.min(perLine, size > MOST_TARGET_LINES ? 2 : 1);
 }
 
 function extent(model: Model, cells: { column: number; band: number; size: number }[], given: Measure) {
@@ -189,7 +198,10 @@ function extent(model: Model, cells: { column: number; band: number; size: numbe
   let width = 0;
   for (const [column, held] of wide) width += columnWidth(model, column, held, given);
   let height = 0;
-  for (let band = -1; band <= model.graph.layers; band++) height += bandHeight(high.get(band) ?? 0, given);
+  for (let band = -1; band <= model.graph.layers; band++) {
+    const size = high.get(band) ?? 0;
+    height += bandHeight(size, lineOf(model, band, size, given));
+  }
   return { width, height };
 }
 
@@ -235,7 +247,7 @@ function placedBands(
   const least: Band[] = [];
   for (let layer = model.graph.layers; layer >= -1; layer--) {
     const size = fullest.get(layer) ?? 0;
-    least.push({ layer, top: 0, height: bandHeight(size, given), filled: size > 0 });
+    least.push({ layer, top: 0, height: bandHeight(size, lineOf(model, layer, size, given)), filled: size > 0 });
   }
   const spare = Math.max(0, whole - least.reduce((sum, band) => sum + band.height, 0));
   const filled = least.filter((band) => band.filled).length;
@@ -249,7 +261,7 @@ function placedBands(
 }
 
 /** Lines around the middle of the band, the most influential first; nodes at the left of their places. */
-function placeCell(cell: number[], column: Column, band: Band, { perLine }: Measure) {
+function placeCell(cell: number[], column: Column, band: Band, perLine: number) {
   const room = (column.width - GAP) / column.slots;
   const lines = Math.ceil(cell.length / perLine);
   const line = Math.min(LINE * 1.5, (band.height - BAND_PADDING) / lines);

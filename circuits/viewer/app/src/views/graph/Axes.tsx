@@ -6,6 +6,7 @@ import type { Scene } from "./scene";
 import { textWidth } from "./text";
 
 const BETWEEN = 13;
+const NEEDED = 36;
 
 export function Axes({ scene }: { scene: Scene }) {
   const { width, height } = scene.size.value;
@@ -56,6 +57,8 @@ function Tokens({ scene, k, x }: { scene: Scene; k: number; x: number }) {
     <g class="cv-g-tokens">
       {layout.value.columns.map((column, place) => {
         const at = (column.left + (aslant ? 16 : 10)) * k + x;
+        // what stands at no token needs no name where it would take a token's
+        if (column.pos === null && column.width * k < NEEDED) return null;
         if (at < left - 4 || at > width - 4 || (aslant && at - last < BETWEEN)) return null;
         last = at;
         const down = height - bottom + (aslant ? 14 : 20);

@@ -67,7 +67,7 @@ function World({ scene }: { scene: Scene }) {
   const layout = scene.layout.value;
   const possible = store.visibleCombinations.value;
   const labels = useMemo(
-    () => placeLabels(store.model, layout, k, (row) => beside(store.model, row), textWidth),
+    () => placeLabels(store.model, layout, k, (row) => beside(store.model, row, k), textWidth),
     [store, layout, k],
   );
   const diamonds = useMemo(

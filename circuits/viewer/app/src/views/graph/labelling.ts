@@ -18,8 +18,10 @@ const HEIGHT = 14;
 const LONGEST = 168;
 const LEAST = 34;
 const AWAY = 5;
+/** What the bold type of targets takes more. */
+const BOLD = 8;
 
-/** Puts labels to the right of nodes. `width` gives a text's width in pixels at `FONT`. */
+/** Puts labels to the right of nodes, those of targets to the left where they fit there alone. `width` gives a text's width in pixels at `FONT`. */
 export function placeLabels(
   model: Model,
   layout: Layout,
@@ -41,6 +43,16 @@ export function placeLabels(
     const end = Math.min(begin + LONGEST, lines.next(top, top + HEIGHT, begin) - 4, layout.width * scale + 8);
     const room = end - begin;
     const whole = width(text);
+    if (model.graph.nodes.kind[row] === "logit" && room < whole + BOLD) {
+      const right = (point.x - point.r) * scale - AWAY;
+      const wide = Math.min(whole + BOLD, LONGEST);
+      if (right - wide > 0 && !lines.covered(top, top + HEIGHT, right - wide, right)) {
+        lines.add(top, top + HEIGHT, right - wide, right);
+        const fits = whole <= LONGEST - BOLD ? text : cut(text, LONGEST - BOLD, width);
+        placed.push({ row, text: fits, x: (right - wide) / scale, y: point.y, width: wide / scale });
+        continue;
+      }
+    }
     if (room < Math.min(LEAST, whole)) continue;
     const fits = whole <= room ? text : cut(text, room, width);
     if (fits === "") continue;
@@ -80,6 +92,14 @@ class Lines {
       if (known) known.push({ top, bottom, left, right });
       else this.lines.set(line, [{ top, bottom, left, right }]);
     }
+  }
+
+  /** Whether anything stands in a box. */
+  covered(top: number, bottom: number, left: number, right: number): boolean {
+    for (let line = Math.floor(top / HEIGHT); line <= Math.floor(bottom / HEIGHT); line++)
+      for (const one of this.lines.get(line) ?? [])
+        if (one.right > left && one.left < right && one.top < bottom && one.bottom > top) return true;
+    return false;
   }
 
   /** Where the next thing to the right begins; the place itself if something stands across it. */

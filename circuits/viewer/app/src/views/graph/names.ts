@@ -29,10 +29,11 @@ export function kindName(model: Model, row: number): string {
 }
 
 /** What stands beside a node: nothing where tokens along the axis say it, or where it would say nothing. */
-export function beside(model: Model, row: number): string {
+export function beside(model: Model, row: number, scale = 1): string {
   const { kind, layer } = model.graph.nodes;
   if (kind[row] === "token" || kind[row] === "position") return "";
-  if (kind[row] === "error") return "error";
+  // from afar its shape must do: the room is for what has a name
+  if (kind[row] === "error") return scale < 0.55 ? "" : "error";
   const name = short(model.graph.nodes.name[row], 80);
   if (kind[row] === "logit") {
     const target = model.graph.targets.find((one) => one.node === model.graph.nodes.node[row]);
