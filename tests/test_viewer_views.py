@@ -317,8 +317,9 @@ def test_keys_reach_every_mark_and_views_are_accessible(dallas: Told, tmp_path: 
                 assert "elected" in page.locator(".cv-told").inner_text(), view
                 assert page.evaluate("document.activeElement.ariaSelected") == "true", view
                 assert accessibility(page) == [], view
-                show(page, view, "Table")
-                assert accessibility(page) == [], view
+                if scheme == "light":
+                    show(page, view, "Table")
+                    assert accessibility(page) == [], view
             assert seen == Seen()
 
 

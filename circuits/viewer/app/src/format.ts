@@ -31,7 +31,7 @@ export function count(value: number): string {
 }
 
 function trimmed(size: number): string {
-  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+  const digits = size >= 100 || size === 0 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   return size.toFixed(digits);
 }
 

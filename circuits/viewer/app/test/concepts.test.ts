@@ -50,6 +50,7 @@ describe("what passes through a group", () => {
     const wanted = group.reduce((sum, node) => sum + walks(graph.nodes.incoming, nodes, edges, node, (one) => !group.includes(one)), 0);
     const rows = group.map((node) => model.rowOf.get(node) as number);
     expect(passing(model, rows)).toBeCloseTo(wanted, 12);
+    expect(passing(model, [...rows, model.rowOf.get("logit:x") as number])).toBe(1);
     const single = model.rowOf.get("1/1@1") as number;
     expect(passing(model, [single])).toBeCloseTo(graph.nodes.influence[single] as number, 12);
   });
@@ -107,7 +108,7 @@ describe("the graph of groups", () => {
   it("lays boxes apart, targets above, tokens below, and arrows on their boxes", () => {
     const model = modelOf(drawn(9).graph);
     const graph = conceptGraph(model, groups);
-    const placed = places(model, graph, () => 120);
+    const placed = places(model, graph, () => 60);
     const boxes = [...placed.boxes.values()];
     boxes.forEach((one, i) => {
       expect(one.x).toBeGreaterThanOrEqual(0);

@@ -65,6 +65,17 @@ describe("two graphs merged", () => {
     const one = merge(model, diff).find(({ here }) => here === row);
     expect(one).toMatchObject({ where: "first shown", change: null, there: null });
     expect(one?.effects[1]).toBeNull();
+    const other = diff.there.indexOf("only");
+    diff.there[other] = "unshown";
+    const two = merge(model, diff).find(({ here, there }) => here === null && there === other);
+    expect(two).toMatchObject({ where: "second shown", change: null });
+    expect(two?.effects[0]).toBeNull();
+  });
+
+  it("take the change of what is in both from the document", () => {
+    const { diff, model } = drawn(4);
+    diff.change[1] = 42;
+    expect(merge(model, diff).find(({ here }) => here === diff.pairs[1][0])?.change).toBe(42);
   });
 
   it.each([5, 6])("tell of each edge its weight in either (seed %i)", (seed) => {

@@ -203,6 +203,16 @@ describe("arrows", () => {
       expect(reached).toEqual(new Set(lanes.flat()));
       expect(step(all, first(all) as string, along === "row" ? "ArrowLeft" : "ArrowUp")).toBeNull();
       expect(step(all, first(all) as string, "a")).toBeNull();
+      const [before, after] = along === "row" ? ["ArrowUp", "ArrowDown"] : ["ArrowLeft", "ArrowRight"];
+      const lane = (mark: string) => lanes.findIndex((held) => held.includes(mark));
+      for (const mark of lanes.flat())
+        for (const [key, way] of [[before, -1], [after, 1]] as const) {
+          const to = step(all, mark, key);
+          if (to !== null) expect(Math.sign(lane(to) - lane(mark))).toBe(way);
+          // across lanes no mark of the other lane is nearer
+          const gap = (one: string) => Math.abs((where.get(one) as number) - (where.get(mark) as number));
+          if (to !== null) expect(Math.min(...lanes[lane(to)].map(gap))).toBe(gap(to));
+        }
     }
   });
 });
