@@ -1,6 +1,7 @@
 /** Two graphs compared: one over the other, or side by side. */
 import { signal, type Signal } from "@preact/signals";
-import { useMemo } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { DiffPart } from "../../document";
 import { count, short } from "../../format";
 import type { Model } from "../../model";
@@ -11,6 +12,9 @@ import { token } from "../naming";
 import { DiffDetail } from "./DiffDetail";
 import { chosen, type Merged, merge, type Where } from "./merge";
 import { Pane } from "./Pane";
+
+/** Which graph a picture is of. */
+export type Side = "both" | "first" | "second";
 
 export interface State {
   how: "merged" | "panes";
@@ -43,21 +47,26 @@ export const WHERE: Record<Where, string> = {
   "second shown": "in the second; the first has it, but not among its nodes in this file",
 };
 
-/** The graphs by name, or by what their prompts differ in. */
+/** The graphs by the names of their runs, and by the word in which their prompts differ, if it is but one. */
 export function runNames(model: Model): [string, string] {
   const other = model.against as Model;
   const { positions } = model.document.diff as DiffPart;
-  const differ = positions.filter(([here, there]) => here !== null && there !== null && model.graph.tokens[here] !== other.graph.tokens[there]);
-  const names: [string, string] = [model.graph.name, other.graph.name];
-  if (differ.length !== 1 || names[0] !== names[1]) return names[0] === names[1] ? ["first", "second"] : names;
-  const [here, there] = differ[0] as [number, number];
-  return [token(model, here), token(other, there)];
+  const differ = positions.filter(
+    ([here, there]) => here === null || there === null || model.graph.tokens[here] !== other.graph.tokens[there],
+  );
+  const [here, there] = differ.length === 1 ? differ[0] : [null, null];
+  const named = (graph: Model, pos: number | null, otherwise: string) => {
+    const run = graph.graph.name === "graph" ? "" : graph.graph.name;
+    return [run, pos === null ? "" : token(graph, pos)].filter(Boolean).join(", ") || otherwise;
+  };
+  return [named(model, here, "the first run"), named(other, there, "the second run")];
 }
 
-/** Its name; both names where they differ, as those of the two outputs do. */
-export function nameOf(model: Model, one: Merged): string {
+/** Its name in one of the graphs, or in both: both names where they differ, as those of the two outputs do. */
+export function nameOf(model: Model, one: Merged, side: Side = "both"): string {
   const first = one.here === null ? null : model.graph.nodes.name[one.here];
   const second = one.there === null ? null : (model.against as Model).graph.nodes.name[one.there];
+  if (side !== "both") return (side === "first" ? first : second) ?? "";
   return first === null || second === null || first === second ? (first ?? second ?? "") : `${first} | ${second}`;
 }
 
@@ -80,10 +89,12 @@ export function DiffView({ store }: { store: Store }) {
             First: <bdi>{short(first)}</bdi>. Second: <bdi>{short(second)}</bdi>. Numbers: the effect on the target, second less first;
             blue where the second's is higher, orange and hatched where lower.
           </p>
-          <Pane store={store} shown={shown} all={all} side="both" label="Both graphs merged" />
+          <Linked>
+            <Pane store={store} shown={shown} all={all} side="both" label="Both graphs merged" />
+          </Linked>
         </>
       ) : (
-        <div class="cv-p-panes">
+        <Linked>
           {(["first", "second"] as const).map((side, place) => (
             <div key={side}>
               <h3>
@@ -93,13 +104,36 @@ export function DiffView({ store }: { store: Store }) {
               <Pane store={store} shown={shown} all={all} side={side} label={`The ${side} graph`} />
             </div>
           ))}
-        </div>
+        </Linked>
       )}
       {one ? (
         <DiffDetail store={store} all={all} one={one} />
       ) : (
         <p class="cv-p-hint">Select a node to see its edges in both graphs.</p>
       )}
+    </div>
+  );
+}
+
+/** Panes that scroll together, from where the first features stand. */
+function Linked({ children }: { children: ComponentChildren }) {
+  const panes = useRef<HTMLDivElement>(null);
+  const scrolls = () => [...(panes.current?.querySelectorAll<HTMLElement>(".cv-p-scroll") ?? [])];
+  useEffect(() => {
+    const [first] = scrolls();
+    const lines = [...(panes.current?.querySelectorAll(".cv-p-line") ?? [])];
+    if (!first || !lines.length) return;
+    const lefts = lines.map((line) => line.getBoundingClientRect().left - (line.closest("svg") as Element).getBoundingClientRect().left);
+    first.scrollLeft = Math.max(0, Math.min(...lefts) - 56);
+  }, []);
+  const together = (event: Event) => {
+    const from = event.target;
+    if (!(from instanceof HTMLElement)) return;
+    for (const other of scrolls()) if (Math.abs(other.scrollLeft - from.scrollLeft) > 1) other.scrollLeft = from.scrollLeft;
+  };
+  return (
+    <div class="cv-p-panes" ref={panes} onScrollCapture={together}>
+      {children}
     </div>
   );
 }

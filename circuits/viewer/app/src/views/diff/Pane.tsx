@@ -8,16 +8,14 @@ import { outline } from "../graph/Glyph";
 import { token } from "../naming";
 import { type MarkProps, Picture, sign, upward } from "../svg";
 import { fitted, SMALL, widthOf } from "../text";
-import { nameOf, open, stateOf, WHERE } from "./DiffView";
+import { nameOf, open, type Side, stateOf, WHERE } from "./DiffView";
 import { type Change, changes, type Merged } from "./merge";
-import { type Line, LINE, type Placed, places } from "./places";
-
-type Side = "both" | "first" | "second";
+import { LEAST, type Line, LINE, type Placed, places } from "./places";
 
 /** Edges drawn of the node that is looked at. */
 const EDGES = 16;
 /** The widest text of a token. */
-const WORD = 130;
+const WORD = 110;
 
 interface PaneProps {
   store: Store;
@@ -61,7 +59,7 @@ export function Pane({ store, shown, all, side, label }: PaneProps) {
               <Node
                 key={one.id}
                 one={one}
-                text={one.level < 0 ? "" : nameOf(model, one)}
+                text={one.level < 0 ? "" : nameOf(model, one, side)}
                 side={side}
                 line={line}
                 part={Math.abs(valueOf(one, side) ?? 0) / largest}
@@ -91,14 +89,19 @@ function says(model: Model, one: Merged): string {
 
 function Ground({ model, words, at }: { model: Model; words: string[]; at: Placed }) {
   const foot = at.bands[at.bands.length - 1].top;
+  // Layers are named at the left, and again beside the first features where these stand far from it.
+  const begin = Math.min(...at.columns.filter(({ width }) => width >= LEAST).map(({ left }) => left));
+  const beside = begin > 160 && Number.isFinite(begin) ? [8, begin - 24] : [8];
   return (
     <g aria-hidden="true" class="cv-p-axis">
       {at.bands.map(({ level, top, height }, place) => (
         <g key={level}>
           {place % 2 === 0 && <rect class="cv-p-band" x={0} width={at.width} y={top} height={height} />}
-          <text x={8} y={top + height / 2 + 4}>
-            {level < 0 ? "" : level >= model.graph.layers ? "out" : `L${level}`}
-          </text>
+          {beside.map((x) => (
+            <text key={x} x={x} y={top + height / 2 + 4}>
+              {level < 0 ? "" : level >= model.graph.layers ? "out" : `L${level}`}
+            </text>
+          ))}
         </g>
       ))}
       {at.columns.map(({ left, width }, place) => (
@@ -152,7 +155,7 @@ function Node({ one, text, side, line: { x, y, width }, part, mark, hatch }: Nod
         <path d={path} class={`cv-p-edge cv-p-in-${one.where.split(" ")[0]}`} />
       </g>
       {!token && (
-        <g aria-hidden="true">
+        <g aria-hidden="true" class="cv-p-line">
           <text x={x + 12} y={y + 4} class="cv-p-small">
             {fitted(text, name, SMALL)}
           </text>

@@ -23,10 +23,10 @@ export interface Placed {
 export const LINE = 18;
 /** Columns with nodes: the fewer, the wider, so that names can be read. */
 const WIDEST = 290;
-const LEAST = 232;
+export const LEAST = 232;
 const ROOM = 900;
 /** Beside the text of a token. */
-const TOKEN = 34;
+const TOKEN = 30;
 const LEFT = 34;
 const TOP = 8;
 const PAD = 12;
