@@ -60,8 +60,14 @@ export function placed(model: Model, name: string): string {
   const at = pos[row];
   if (kind[row] !== "feature" && kind[row] !== "error") return said;
   const where = at === null ? "" : ` · ${token(model, at)}`;
-  const told = at !== null && said.includes(model.graph.tokens[at] ?? "\u0000");
+  const told = at !== null && said.includes(`"${model.graph.tokens[at]}"`);
   return `${said}${told ? "" : where}${layer[row] === null ? "" : ` · L${layer[row]}`}`;
+}
+
+/** A name with its layer alone, where the token is told already: say capitals · L1. */
+export function layered(model: Model, name: string): string {
+  const layer = model.graph.nodes.layer[model.rowOf.get(name) ?? -1] ?? null;
+  return `${called(model, name)}${layer === null ? "" : ` · L${layer}`}`;
 }
 
 /** The level of token and positional embeddings. */

@@ -12,8 +12,8 @@ import { fitted, SMALL, widthOf } from "../text";
 import { type Places, places } from "./places";
 
 const NAME = 230;
-const CURVE = 130;
-const BARS = 150;
+const CURVE = 104;
+const BARS = 130;
 const RADIUS = 9;
 
 interface Drawn {
@@ -77,12 +77,12 @@ interface Columns {
 
 function columnsOf(named: { members: Named[]; targets: Named[] }, shown: Combination[], relative: boolean): Columns {
   const widest = (all: Named[]) => Math.max(60, ...all.map((one) => widthOf(one.text)));
-  const left = widest(named.members);
+  const left = widest(named.members) + 6;
   const middle = left + 12 + CURVE;
   const bars = middle + RADIUS + 12;
   const texts = shown.map((one) => widthOf(valueText(one, relative), SMALL) + widthOf(kindText(one), SMALL));
   const effects = bars + BARS + Math.max(...texts) + 24;
-  const right = effects + 108;
+  const right = effects + 84;
   const ends = shown.flatMap((one) => [one.low, one.high, one.value]);
   const scale = scaleLinear([Math.min(0, ...ends), Math.max(0, ...ends)], [bars, bars + BARS]);
   return { left, middle, bars, effects, right, width: right + widest(named.targets) + 8, scale };

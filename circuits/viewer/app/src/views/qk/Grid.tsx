@@ -5,7 +5,7 @@ import { useMemo } from "preact/hooks";
 import { count, short, signed } from "../../format";
 import type { Model } from "../../model";
 import type { Store } from "../../store";
-import { called, placed, token } from "../naming";
+import { called, layered, token } from "../naming";
 import { Bar, type MarkProps, Picture } from "../svg";
 import { fitted, SMALL, widthOf } from "../text";
 import { grid, type Head, type Score, sides } from "./scores";
@@ -125,7 +125,7 @@ function Heads({ model, at: { queries, keys, left } }: { model: Model; at: Place
 /** " is" × " capital". */
 export function product(store: Store, row: number, score: Score): string {
   const { query, others } = sides(store.model, row, score.at);
-  return [query, ...others].map((name) => short(placed(store.model, name), 60)).join(" × ");
+  return [query, ...others].map((name) => short(layered(store.model, name), 60)).join(" × ");
 }
 
 /** The same in so many pixels, each name with its part of them. */

@@ -4,7 +4,8 @@ import { percent, short, signed } from "../../format";
 import { type Combination, combination, KINDS } from "../combination";
 import { type Column, DataTable } from "../DataTable";
 import { chooseCombination, CombinationDetail } from "../Detail";
-import { placed, token } from "../naming";
+import { token } from "../naming";
+import { product } from "./Grid";
 import { chosenOf, HeadChoice } from "./QkView";
 import { heads, type Score, sides } from "./scores";
 
@@ -53,7 +54,7 @@ function columns(store: Store): Column<Product>[] {
     {
       name: "product",
       value: ({ query, key }) => `${query} × ${key}`,
-      show: ({ one, query, key }) => (
+      show: ({ one, score }) => (
         <button
           type="button"
           class="cv-p-node"
@@ -61,7 +62,7 @@ function columns(store: Store): Column<Product>[] {
           onClick={() => chooseCombination(store, one.row)}
         >
           <span class="cv-p-name">
-            {short(placed(model, query), 60)} × {short(key.split(" × ").map((name) => placed(model, name)).join(" × "), 90)}
+            {product(store, one.row, score)}
           </span>
         </button>
       ),

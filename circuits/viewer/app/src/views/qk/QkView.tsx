@@ -62,6 +62,7 @@ function Products({ store, score }: { store: Store; score: Score }) {
       <h3>
         <bdi>{`${short(token(model, query as number))} looks at ${short(token(model, key as number))}${against && short(against)}`}</bdi>
       </h3>
+      <p class="cv-muted">Each with its part of the score, its kind, and its share of what moves the target.</p>
       <ul class="cv-p-list">
         {score.rows.map((row) => {
           const one = combination(model, row);
@@ -78,7 +79,7 @@ function Products({ store, score }: { store: Store; score: Score }) {
               <span class={sign(one.weight)}>{signed(one.weight)}</span>{" "}
               <span class="cv-muted">
                 {KINDS[one.kind]}
-                {one.share === null ? "" : `, ${percent(one.share)} of what moves the target`}
+                {one.share === null ? "" : `, ${percent(one.share)}`}
               </span>
             </li>
           );
