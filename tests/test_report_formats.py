@@ -123,11 +123,11 @@ def other_run():
     """The sample graph with one feature gone quiet: what is said of the two differs."""
     graph = sample_graph()
     weaker = pl.when(pl.col("source") == "24/1042@13").then(pl.col("weight") / 2).otherwise(pl.col("weight"))
-    return replace(graph, edges=graph.edges.with_columns(weight=weaker)).with_meta(run="run/other")
+    return replace(graph, edges=graph.edges.with_columns(weight=weaker)).with_meta(run="other/ioi")
 
 
 def test_two_runs_on_a_page_both_prompts_and_the_tables_of_the_contrast() -> None:
-    graph, other = sample_graph().with_meta(run="run/first"), other_run()
+    graph, other = sample_graph().with_meta(run="first/ioi"), other_run()  # folders of one name
     text = report(graph, against=other)
     page = Page(text)
     answer = contrast(graph, other)

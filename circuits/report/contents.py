@@ -187,13 +187,15 @@ def _answer(material: Material) -> Iterator[Block]:
     listed = [outputs(material.graph, material.target)]
     if material.against is not None:
         listed.append(outputs(material.against, sides[1]))
-    for table, name in zip(listed, names, strict=False):
+    for table, name, side in zip(listed, names, ("", "-there"), strict=False):
         if table is not None:
-            yield TableBlock(_called(table, name))
+            yield TableBlock(_called(table, name, side))
 
 
-def _called(table: Table, name: str) -> Table:
-    return replace(table, name=f"{table.name}-{name}", heading=f"{table.heading}: {name}") if name else table
+def _called(table: Table, name: str, side: str) -> Table:
+    """Gives a table of one run of two, its heading with the run's name; `side` keeps their names apart."""
+    heading = f"{table.heading}: {name}" if name else table.heading
+    return replace(table, name=f"{table.name}{side}", heading=heading)
 
 
 def _trust(material: Material, *, interactive: bool) -> Iterator[Block]:

@@ -21,6 +21,10 @@ WIDE: Final = ("combination", "claim", "meaning", "edge")
 """Columns that hold a phrase."""
 
 
+FIRST: Final = ("combination", "claim", "edge")
+"""Columns that say what a row is about, and stand first on a page, also where it is narrow."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One table cell: its text, its exact value for sorting and reading by programs, its look."""
@@ -68,6 +72,7 @@ def table_of(frame: pl.DataFrame, name: str, heading: str, caption: str = "") ->
     linked = [c for c, kind in frame.schema.items() if kind == LINKS and frame[c].list.len().sum()]
     told = [c for c in printed(frame) if frame[c].null_count() < len(frame)]
     shown = [c for c in frame.columns if c in (*told, *linked)]
+    shown.sort(key=lambda column: column not in FIRST)  # what a row is about; the order of the others stays
     shares = [c for c in shown if c in SHARES and frame.schema[c].is_numeric()]
     largest = {c: max((abs(v) for v in frame[c] if v is not None), default=0.0) for c in shares}
     rows = tuple(
