@@ -9,6 +9,7 @@ import typer
 
 from circuits.cli import options
 from circuits.cli.console import Output, heading
+from circuits.cli.contrast import SameFeatures
 from circuits.cli.paths import check_output
 from circuits.cli.why import open_run
 from circuits.errors import CircuitsError, UsageError
@@ -57,6 +58,7 @@ def report(
     top: options.Top = 10,
     cards: CardsFile = None,
     no_cards: NoCards = False,
+    same_features: SameFeatures = False,
     format: Format = None,  # noqa: A002  # the option's name
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -79,6 +81,10 @@ def report(
     output = Output(json, quiet)
     graph = open_run(run)
     second = None if against is None else open_run(against)
+    if second is not None and same_features:
+        from circuits.query.contrast_asked import same_features as taken_for_same
+
+        second = taken_for_same(second, graph)
     from circuits.query.why import why
     from circuits.report.contents import Material
 
