@@ -50,10 +50,10 @@ def test_the_section_holds_four_pictures_and_their_captions() -> None:
     assert classes.count("bar") > 10
     # network, paths, sum, hypergraph, UpSet, matrix, orders
     assert sum(tag == "svg" for tag, _ in page().seen) == 7
-    assert sum(tag == "figcaption" for tag, _ in page().seen) == 5  # the network's too
+    assert sum(tag == "figcaption" for tag, _ in page().seen) == 4  # hypergraph, UpSet, matrix, orders
     few = report(with_rows(GAME | PAIR | {"gate": "and"}))
     assert Page(few).open == []
-    assert few.count("<figcaption") == 3  # a single pair: no matrix, and no order 1 to add up
+    assert few.count("<figcaption") == 2  # a single pair: no matrix, and no order 1 to add up
 
 
 def test_ids_are_unique_and_references_lead_somewhere() -> None:
@@ -106,7 +106,7 @@ def test_terms_are_explained_for_what_the_run_holds() -> None:
     assert "SII, corrected" not in said
     assert "not in this graph, but for the combinations in attention." in said
     plain = report(sample_graph())
-    for told in ("Co-Moebius", "diamonds", 'data-table="combinations"', "but for the comb"):
+    for told in ("Co-Moebius", "Diamonds", 'data-table="combinations"', "but for the comb"):
         assert told not in without_scripts(plain).split("</style>")[1]
     assert "circuits interact RUN" in without_scripts(plain)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from circuits.cards.record import Cards
 from circuits.graph.graph import Graph
@@ -259,21 +259,22 @@ def _graph(material: Material, *, interactive: bool) -> Iterator[Block]:
     names = [gid.removeprefix("node:") for gid in gids if gid.startswith("node:")]
     tips = sections.tips(material.focus, names) | combination_tips(material.answer)
     diamonds = any(gid.startswith("hyperedge:") for gid in gids)
-    caption = (
-        "Tokens from left to right, layers upwards; a node stands where it is read. Solid blue edges push"
-        " their receiver up, dashed orange ones down."
-    )
-    if diamonds:
-        caption += (
-            " Coloured diamonds are combinations: dotted lines lead from their members, the line to what they"
-            " act on is as wide as their share."
-        )
-    still = Picture(
-        themed(drawn, "net", tips, sections.alternative(material.answer)), "scroll", caption, "network"
-    )
+    yield Text((NETWORK + (DIAMONDS if diamonds else ""),))
+    alternative = sections.alternative(material.answer)
+    still = Picture(themed(drawn, "net", tips, alternative), "scroll", "", "network")
     yield Viewer(still) if interactive else still
     if interactive:
         yield Downloads()
+
+
+NETWORK: Final = (
+    "Tokens from left to right, layers upwards; a node stands where it is read. Solid blue edges push their"
+    " receiver up, dashed orange ones down."
+)
+DIAMONDS: Final = (
+    " Diamonds with a sign are combinations: dotted lines lead from their members, the line to what they act"
+    " on is as wide as their share."
+)
 
 
 def _features(material: Material) -> Iterator[Block]:

@@ -72,7 +72,7 @@ def printed(page: str, path: Path, *, browser: str | None = None, seconds: float
     """
     program = browser or chromium()
     try:
-        with tempfile.TemporaryDirectory(prefix="circuits-pdf-") as place:
+        with tempfile.TemporaryDirectory(prefix="circuits-pdf-", ignore_cleanup_errors=True) as place:
             source, made = Path(place) / "report.html", Path(place) / "report.pdf"
             source.write_text(page, encoding="utf-8")
             _run(program, source, made, seconds)

@@ -24,7 +24,7 @@ RULE: Final = (
     "Refuted: with all held that the graph holds, a prediction fails on the model. Weak: of what starts at"
     f" words or errors, less than {percent(FAIR)} starts at words (replacement), or less than"
     f" {percent(FAIR)} of the predictions tried freely hold. Untested: no prediction of this answer was"
-    " tried on the run's own model. Confirmed: all hold with all else held, at least"
+    " tried on the run's own model, both held and free. Confirmed: all hold with all else held, at least"
     f" {percent(GOOD)} hold freely, replacement and completeness are at least {percent(GOOD)}, and at most"
     f" {percent(ERRORS)} of the influence ends at dictionary errors. Partial: all that lies between."
 )
@@ -200,7 +200,7 @@ def interactions_table(graph: Graph) -> Table | None:
                 "exact": len(mine.filter(~guessed & ~wide)),
                 "bounded": len(mine.filter(~guessed & wide)),
                 "sampled": len(mine.filter(guessed)),
-                "error": _error(graph, channel),
+                "error": _error(graph, channel) or None,
             }
         )
     if not rows:
