@@ -20,7 +20,7 @@ CONTEXTS: Final = 4
 """Contexts of a card."""
 
 
-def card_blocks(graph: Graph, cards: Cards | None) -> tuple[Block, ...]:
+def card_blocks(graph: Graph, cards: Cards | None, *, interactive: bool) -> tuple[Block, ...]:
     """Gives cards of the most influential features; where there are none, how to make them."""
     if cards is None:
         spec = str((graph.meta.get("dictionary") or {}).get("spec") or "DICT")
@@ -51,10 +51,8 @@ def card_blocks(graph: Graph, cards: Cards | None) -> tuple[Block, ...]:
     if not told:
         return (Text(("None of the features that matter here has a card.",), "prose"),)
     several = len(set(rows.select("layer", "feature").iter_rows()) & known)
-    note = (
-        f"Cards of the {len(told)} most influential features, of {several:,} in this graph that have"
-        " one; the interactive graph opens the others. A context's tokens are tinted by the activation there."
-    )
+    note = f"Cards of the {len(told)} most influential features, of {several:,} in this graph that have one"
+    note += "; the interactive graph opens the others." if interactive else "."
     return Text((note,)), FeatureCards(tuple(told.values()))
 
 

@@ -156,7 +156,7 @@ def contents(material: Material, *, interactive: bool = True) -> Report:
         ),
         Section("paths", f"Paths and sources{of}", tuple(_paths(material))),
         Section("graph", "The graph", tuple(_graph(material, interactive=interactive))),
-        Section("features", f"Features{of}", tuple(_features(material))),
+        Section("features", f"Features{of}", tuple(_features(material, interactive=interactive))),
         Section(
             "interventions", f"Interventions{of}", tried_blocks(material.graph, material.target, material.run)
         ),
@@ -277,11 +277,11 @@ DIAMONDS: Final = (
 )
 
 
-def _features(material: Material) -> Iterator[Block]:
+def _features(material: Material, *, interactive: bool) -> Iterator[Block]:
     table = answer_table(material.answer, "features", "The most influential")
     if table is not None:
         yield TableBlock(table)
-    yield from card_blocks(material.focus, material.cards)
+    yield from card_blocks(material.focus, material.cards, interactive=interactive)
 
 
 def _method(graph: Graph) -> Iterator[tuple[str, str]]:

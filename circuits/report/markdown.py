@@ -31,7 +31,7 @@ PICTURES = "*Pictures, the interactive graph and the exact numbers are in the HT
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~$]|:(?=//))")
 """What means something to Markdown wherever it stands."""
 
-_BEGINS = re.compile(r"^(\s*)([#+=-])|^(\s*\d+)([.)](?=\s|$))")
+_BEGINS = re.compile(r"^(\s*)(#|[+-](?=\s|$)|[-=](?=[-=]))|^(\s*\d+)([.)](?=\s|$))")
 """What means something where a line begins with it."""
 
 
@@ -84,7 +84,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from ["", f"### {escaped(block.title)}", ""]
             yield from (f"- {escaped(part['name'])}: {escaped(part['text'])}" for part in block.parts)
         case Scores():
-            yield ""
+            yield from ["", "### Scores", ""]
             yield from (
                 f"- **{escaped(row['text'])}** {escaped(row['score'])}: {escaped(row['meaning'])}"
                 for row in block.rows
