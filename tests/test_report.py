@@ -225,4 +225,4 @@ def test_any_graph_gets_a_page(graph: Graph) -> None:
 
 def test_the_files_of_the_page_are_in_the_package() -> None:
     names = {file.name for file in resources.files("circuits.report").iterdir()}
-    assert {"template.html", "page.css", "page.js"} <= names
+    assert {"template.html", "blocks.html", "page.css", "print.css", "page.js"} <= names

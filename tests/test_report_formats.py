@@ -25,8 +25,9 @@ from circuits.errors import CircuitsError, Incompatible, MissingPackage, UsageEr
 from circuits.query.contrast import contrast
 from circuits.query.why import why
 from circuits.report import report, save_report
-from circuits.report.contents import Material, contents
+from circuits.report.contents import contents
 from circuits.report.markdown import markdown
+from circuits.report.material import Material
 from circuits.report.pdf import chromium, printed
 from circuits.report.trust import MEANINGS, Standing, standing
 
@@ -152,6 +153,13 @@ def _shown(table: pl.DataFrame) -> list[str]:
     from circuits.query.answer import printed
 
     return printed(table)
+
+
+def test_two_runs_are_trusted_no_more_than_the_weaker() -> None:
+    tried = whole_graph()  # partial
+    for first, second, word in ((tried, other_run(), "untested"), (other_run(), tried, "untested")):
+        assert f'data-word="{word}"' in report(first, against=second)
+    assert 'data-word="partial"' in report(tried, against=tried)
 
 
 def test_a_run_of_another_dictionary_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def report(
 
         second = taken_for_same(second, graph)
     from circuits.query.why import why
-    from circuits.report.contents import Material
+    from circuits.report.material import Material
 
     answer = why(graph, target, over=over, top=top)
     held = None if no_cards else _cards(graph, cards, output)

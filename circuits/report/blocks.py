@@ -39,6 +39,7 @@ class Badge:
         meaning: in a sentence.
         numbers: what it stands on: name, number as text, exact number.
         rule: how the word follows from them.
+        name: of the run, where a report is of two and this is the less to be trusted.
     """
 
     kind: ClassVar = "badge"
@@ -46,6 +47,7 @@ class Badge:
     meaning: str
     numbers: tuple[tuple[str, str, float | None], ...]
     rule: str
+    name: str = ""
 
 
 @dataclass(frozen=True)

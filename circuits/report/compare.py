@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import polars as pl
-
-from circuits.errors import CircuitsError, UsageError
-from circuits.graph.graph import Graph
+from circuits.errors import UsageError
 from circuits.plot.difference import difference
 from circuits.query.answer import Answer
-from circuits.query.subject import Subject
-from circuits.query.tables import words_table
 from circuits.report.blocks import Block, Picture, TableBlock
 from circuits.report.picture import themed
 from circuits.report.tables import answer_table
@@ -56,14 +51,6 @@ def trust_of_both(contrast: Answer) -> TableBlock | None:
     """Gives the scores of both graphs side by side."""
     table = answer_table(contrast, "trust", "Both runs", within="diff-")
     return None if table is None else TableBlock(table)
-
-
-def words_of(graph: Graph, target: str) -> pl.DataFrame | None:
-    """Gives each word's influence on a target, None where the graph cannot be asked about it."""
-    try:
-        return words_table(Subject.of(graph, target if target in graph.index else None))
-    except CircuitsError:
-        return None
 
 
 def _alternative(contrast: Answer) -> str:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
-from circuits.cards.record import Cards
 from circuits.graph.graph import Graph
 from circuits.plot.network import network
 from circuits.plot.strongest_paths import strongest_paths
 from circuits.plot.waterfall import waterfall
-from circuits.query.answer import Answer
-from circuits.query.contrast import contrast
 from circuits.query.findings import TRUST
-from circuits.query.subject import Subject
 from circuits.query.text import Naming
-from circuits.query.why import why
 from circuits.report import sections
 from circuits.report.blocks import (
     Block,
@@ -35,94 +28,14 @@ from circuits.report.blocks import (
 )
 from circuits.report.cards import card_blocks
 from circuits.report.combinations import combination_blocks, combination_tips, terms
-from circuits.report.compare import difference_blocks, trust_of_both, words_of
+from circuits.report.compare import difference_blocks, trust_of_both
 from circuits.report.concepts import concept_blocks
+from circuits.report.material import Material, name_of
 from circuits.report.opening import finding, outputs, prompt, subtitle
 from circuits.report.picture import themed
 from circuits.report.tables import Table, answer_table
 from circuits.report.tried import tried_blocks
-from circuits.report.trust import badge, ends, interactions_table, scores, standing
-from circuits.viewer import Shown, document
-from circuits.viewer.cards import cards_of
-
-NODES = 40
-"""Nodes of the still picture, besides the target."""
-
-
-@dataclass(frozen=True, eq=False)
-class Material:
-    """What a report is made from.
-
-    Attributes:
-        graph: the graph.
-        answer: an answer from it.
-        against: a second graph to compare with.
-        cards: cards of the dictionary's features; None: there are none, or none shall be shown.
-        nodes: how many nodes the still pictures show, besides the target.
-        title: the page's title; the answer's question unless given.
-    """
-
-    graph: Graph
-    answer: Answer
-    against: Graph | None = None
-    cards: Cards | None = None
-    nodes: int = NODES
-    title: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        graph: Graph,
-        *,
-        answer: Answer | None = None,
-        against: Graph | None = None,
-        cards: Cards | None = None,
-        nodes: int = NODES,
-        title: str | None = None,
-    ) -> Material:
-        """Gives the material: `why(graph)` where no answer is given, the dictionary's own cards likewise."""
-        held = cards if cards is not None else cards_of(graph)[0]
-        return cls(graph, answer or why(graph), against, held, nodes, title)
-
-    @cached_property
-    def focus(self) -> Graph:
-        """Gives the graph with the answer's target as its only one, where the answer has one."""
-        asked = self.answer.meta.get("asked") or {}
-        if {"target", "over"} <= set(asked):
-            return Subject.of(self.graph, asked["target"], asked["over"]).graph
-        return self.graph
-
-    @cached_property
-    def contrast(self) -> Answer | None:
-        """Gives what differs from the second graph; None where there is none."""
-        if self.against is None:
-            return None
-        asked = self.answer.meta.get("asked") or {}
-        target, over = asked.get("target"), asked.get("over")
-        pair = target if target is None or over is None else (target, over)
-        return contrast(self.graph, self.against, target=pair)
-
-    @cached_property
-    def document(self) -> Mapping[str, Any]:
-        """Gives what the interactive graph reads."""
-        return document(
-            self.graph,
-            answer=self.answer,
-            against=self.against,
-            cards=self.cards,
-            shown=Shown() if self.cards is not None else Shown(cards=0),
-            name=name_of(self.graph),
-        )
-
-    @property
-    def target(self) -> str:
-        """Gives the node that is explained."""
-        return str(self.answer.meta.get("target") or (self.graph.targets or [""])[0])
-
-    @property
-    def run(self) -> str:
-        """Gives the run's path as it was named, for commands."""
-        return str(self.graph.meta.get("run") or self.graph.meta.get("path") or "RUN")
+from circuits.report.trust import WORST, badge, ends, interactions_table, scores, standing
 
 
 def contents(material: Material, *, interactive: bool = True) -> Report:
@@ -177,19 +90,30 @@ def _answer(material: Material) -> Iterator[Block]:
     names = ("", "") if material.against is None else (name_of(material.graph), name_of(material.against))
     yield prompt(Naming.of(graph), answer.tables.get("words"), names[0])
     if material.against is not None:
-        second = prompt(Naming.of(material.against), words_of(material.against, sides[1]), names[1])
-        yield replace(second, note="")
+        words = None if material.second is None else material.second.tables.get("words")
+        yield replace(prompt(Naming.of(material.against), words, names[1]), note="")
     trust = str(answer.meta.get("trust") or "")
     yield finding(material.contrast or answer, trust)
-    found = standing(graph, answer)
-    if found is not None:
-        yield badge(found)
+    yield from _badge(material, names)
     listed = [outputs(material.graph, material.target)]
     if material.against is not None:
         listed.append(outputs(material.against, sides[1]))
     for table, name, side in zip(listed, names, ("", "-there"), strict=False):
         if table is not None:
             yield TableBlock(_called(table, name, side))
+
+
+def _badge(material: Material, names: tuple[str, str]) -> Iterator[Block]:
+    """Gives the badge; of two runs that of the one less to be trusted, for a comparison rests on both."""
+    found = [(standing(material.focus, material.answer), names[0])]
+    if material.against is not None:
+        other = material.second
+        found.append((None if other is None else standing(material.against, other), names[1]))
+    known = [(one, name) for one, name in found if one is not None]
+    if known:
+        worst, name = min(known, key=lambda pair: WORST.index(pair[0].word()))
+        differ = len({one.word() for one, _ in known}) > 1
+        yield badge(worst, name if differ else "")
 
 
 def _called(table: Table, name: str, side: str) -> Table:
@@ -300,9 +224,3 @@ def _again(material: Material) -> Iterator[Block]:
     facts = tuple(sections.facts(material.graph))
     if facts:
         yield Facts("Versions, fingerprints, seeds, settings, timings", facts)
-
-
-def name_of(graph: Graph) -> str:
-    """Gives how a run is called: its folder's name, or "graph"."""
-    run = str(graph.meta.get("run") or graph.meta.get("path") or "")
-    return Path(run).name or "graph"

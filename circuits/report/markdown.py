@@ -77,7 +77,8 @@ def _block(block: Block) -> Iterator[str]:
         case Finding():
             yield from (line for said in (*block.first, *block.more) for line in ("", escaped(said)))
         case Badge():
-            yield from ["", f"**{block.word.capitalize()}.** {escaped(block.meaning)}", ""]
+            of = f" ({escaped(block.name)}, the less to be trusted)" if block.name else ""
+            yield from ["", f"**{block.word.capitalize()}.** {escaped(block.meaning)}{of}", ""]
             yield from (f"- {escaped(name)}: {escaped(text)}" for name, text, _ in block.numbers)
             yield from ["", escaped(block.rule)]
         case Shares():

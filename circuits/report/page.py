@@ -12,7 +12,8 @@ from circuits.cards.record import Cards
 from circuits.graph.graph import Graph
 from circuits.query.answer import Answer
 from circuits.report.blocks import Report
-from circuits.report.contents import NODES, Material, contents
+from circuits.report.contents import contents
+from circuits.report.material import NODES, Material
 from circuits.report.policy import policy, script_tag
 from circuits.report.tables import exact
 from circuits.report.texts import seen, token, told, visible

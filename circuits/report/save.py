@@ -11,8 +11,9 @@ from circuits.errors import UsageError, near_matches
 from circuits.files import atomic
 from circuits.graph.graph import Graph
 from circuits.query.answer import Answer
-from circuits.report.contents import Material, contents
+from circuits.report.contents import contents
 from circuits.report.markdown import markdown
+from circuits.report.material import Material
 from circuits.report.page import html
 from circuits.report.pdf import chromium, printed
 

@@ -115,8 +115,17 @@ def _held(rows: pl.DataFrame) -> tuple[int, int] | None:
     return (int(rows["holds"].sum()), len(rows)) if len(rows) else None
 
 
-def badge(found: Standing) -> Badge:
-    """Gives the badge: the word, what it means, the numbers it stands on, the rule."""
+WORST: Final = ("refuted", "weak", "untested", "partial", "confirmed")
+"""The words, from the one that says least for an answer."""
+
+
+def badge(found: Standing, name: str = "") -> Badge:
+    """Gives the badge: the word, what it means, the numbers it stands on, the rule.
+
+    Args:
+        found: the numbers.
+        name: of the run they are of, where a report is of two.
+    """
     word = found.word()
     numbers: list[tuple[str, str, float | None]] = [
         ("replacement", percent(found.replacement), found.replacement),
@@ -126,7 +135,7 @@ def badge(found: Standing) -> Badge:
     for name, held in (("hold with all else held", found.frozen), ("hold freely", found.free)):
         text = "none tried" if held is None else f"{held[0]} of {held[1]}"
         numbers.append((f"predictions that {name}", text, None if held is None else held[0] / held[1]))
-    return Badge(word, MEANINGS[word], tuple(numbers), RULE)
+    return Badge(word, MEANINGS[word], tuple(numbers), RULE, name)
 
 
 def ends(answer: Answer) -> Shares | None:
