@@ -95,6 +95,8 @@ def graph_of_extra(read: Read) -> tuple[Graph, Read] | None:
     if extra.get("checksum") != checksum(document):
         return None
     try:
+        if not all(isinstance(extra.get(name, {}), dict) for name in (*TABLES, "edges", "meta")):
+            return None
         frames = {name: table(extra.get(name), schema) for name, schema in TABLES.items()}
         nodes = frames.pop("nodes")
         number = np.float64 if extra["double"] else np.float32
