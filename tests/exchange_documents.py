@@ -118,10 +118,8 @@ def documents(draw):
     chosen = draw(st.lists(st.sampled_from(pairs), max_size=12, unique=True)) if pairs else []
     links = [link(s, t, draw(weights)) | draw(st.just({}) | more) for s, t in chosen]
     members = st.lists(st.sampled_from(ids), min_size=1, max_size=3)
-    params = {
-        "pinnedIds": draw(members),
-        "supernodes": draw(st.lists(st.tuples(texts, members).map(lambda g: [g[0], *g[1]]), max_size=2)),
-    }
+    groups = st.lists(st.tuples(texts, members).map(lambda g: [g[0], *g[1]]), max_size=2)
+    params = draw(st.fixed_dictionaries({}, optional={"pinnedIds": members, "supernodes": groups}))
     metadata = {"slug": draw(texts), "scan": draw(texts), "prompt": draw(texts), "schema_version": 1}
     metadata["prompt_tokens"] = draw(st.lists(texts, min_size=n_tokens, max_size=n_tokens))
     return {

@@ -11,6 +11,7 @@ import polars as pl
 
 from circuits.errors import InvalidFile, UsageError
 from circuits.files import atomic
+from circuits.graph.concepts import known
 from circuits.graph.graph import Graph
 from circuits.interop.checks import checks
 from circuits.interop.document import graph_of, read
@@ -240,7 +241,7 @@ def _export_document(graph: Graph, path: Path, *, plain: bool, overwrite: bool) 
     counts = {
         "nodes": len(made.ids),
         "links": len(document["links"]),
-        "concepts": len(document["qParams"]["supernodes"]),
+        "concepts": len(known(graph)),
     }
     left_out, notes = dict(made.left_out), []
     if plain:
