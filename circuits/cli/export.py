@@ -10,9 +10,8 @@ import typer
 from circuits.cli import options
 from circuits.cli.console import Output, commands, facts, heading, size, stack
 from circuits.cli.exchange import counted
-from circuits.cli.paths import check_output
+from circuits.cli.paths import check_output, check_run
 from circuits.cli.progress import telling
-from circuits.cli.why import open_run
 from circuits.errors import OutputExists
 
 FORMATS = {"neuronpedia": "attribution-graph JSON", "graphml": "GraphML", "gexf": "GEXF", "csv": "CSV tables"}
@@ -60,11 +59,13 @@ def export(
     ```
     """
     output = Output(json, quiet)
+    from circuits.graph.io import load_run
     from circuits.interop.exchange import export_graph, format_of
 
     chosen = to or format_of(out)
     _check(out, chosen, overwrite)
-    graph = open_run(run)
+    check_run(run)
+    graph = load_run(run)
     with telling(output) as tell:
         tell(f"Writing {out}", 0, 0)
         done = export_graph(graph, out, format=chosen, nodes=nodes, plain=plain, overwrite=overwrite)

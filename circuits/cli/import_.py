@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +17,7 @@ from circuits.cli.progress import telling
 
 
 def import_(
+    ctx: typer.Context,
     file: Annotated[
         Path,
         typer.Argument(
@@ -45,9 +48,14 @@ def import_(
     check_output(out, overwrite=overwrite, directory=True)
     with telling(output) as tell:
         tell(f"Reading {file}", 0, 0)
+        from circuits import __version__
         from circuits.interop.exchange import import_graph
 
         graph = import_graph(file, gate=gate)
+        if "format" in (graph.meta.get("imported") or {}):  # a graph of ours comes back as it was
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            made = {"created": now, "command": shlex.join(["circuits", *ctx.obj])}
+            graph = graph.with_meta(**made, versions={"circuits": __version__})
         tell(f"Writing {out}", 0, 0)
         graph.save(out, overwrite=overwrite)
     kinds = {str(kind): count for kind, count in graph.nodes["kind"].value_counts(sort=True).iter_rows()}

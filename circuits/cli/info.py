@@ -14,6 +14,7 @@ from rich.console import Group
 from circuits.bundled import TOY
 from circuits.cli import options
 from circuits.cli.console import Output, commands, facts, heading, size, stack
+from circuits.cli.exchange import source_name
 from circuits.cli.paths import is_run
 from circuits.cli.progress import Teller, telling
 from circuits.errors import InvalidFile, NotFound, near_matches
@@ -86,10 +87,11 @@ def _run(path: Path) -> Found:
 
     graph = load_run(path)
     meta = graph.meta
-    prompt = meta.get("prompt") or {}
+    prompt, told = meta.get("prompt") or {}, meta.get("imported") or {}
     files = {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()}
     rows: list[Row] = [
         ("prompt", str(prompt.get("text", "")), f"{len(prompt.get('tokens') or ())} tokens"),
+        *([("imported", source_name(told), str(told.get("file", "")))] if told else []),
         ("explains", explained(graph)),
         ("model", *_named(meta.get("model"))),
         ("dictionary", *_named(meta.get("dictionary"))),
