@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from literal_frontend import neuronpedia
@@ -165,6 +166,9 @@ def test_it_is_a_run_with_a_report_and_refuses_what_it_does_not_know(document, t
     circuits.save_report(graph, tmp_path / "report.html", answer=circuits.why(graph))
     page = (tmp_path / "report.html").read_text()
     assert "texas" in page
+    assert "made by another program and read from its file whole.json" in page
+    assert "imported kept" not in page
+    assert circuits.why(graph).tables["trust"].row(by_predicate=pl.col("score") == "left over")[1] is None
     for ask in (
         lambda: circuits.needs(graph, "texas"),
         lambda: circuits.breaks(graph, ["texas"]),

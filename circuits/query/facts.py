@@ -17,6 +17,9 @@ TOLD: Final = (
 def facts(graph: Graph) -> list[tuple[str, str]]:
     """Gives fingerprints, versions, settings and timings: everything else in `meta`, name and text."""
     told = {name: value for name, value in graph.meta.items() if name not in TOLD}
+    imported = told.get("imported")
+    if isinstance(imported, Mapping):  # what is kept of the file for writing it again is no fact of the graph
+        told["imported"] = {k: v for k, v in imported.items() if k not in ("kept", "state")}
     by_channel = told.get("interactions")
     if isinstance(by_channel, Mapping):  # what each unit of the work found is too much for a page
         told["interactions"] = {

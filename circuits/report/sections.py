@@ -83,6 +83,14 @@ def method(graph: Graph) -> list[tuple[str, str]]:
             ),
         ),
     ]
+    if "format" in (imported := meta.get("imported") or {}):
+        lacks = f" What it does not hold: {imported['unknown']}." if imported.get("unknown") else ""
+        text = (
+            f"This graph was made by another program and read from its file {imported.get('file', '')}"
+            f" ({imported['format']}); weights are as they stand there, influence and scores were computed"
+            f" here.{lacks}"
+        )
+        found.append(("Imported", text))
     if meta.get("labels"):
         found.append(("Labels", f"{str(meta['labels'])[:1].upper()}{str(meta['labels'])[1:]}."))
     if meta.get("softcap"):

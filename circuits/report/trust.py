@@ -161,7 +161,10 @@ def scores(graph: Graph, answer: Answer) -> Scores | None:
     table = answer.tables.get("trust")
     if table is None or not {"score", "share", "meaning"} <= set(table.columns):
         return None
-    rows = [dict(row) | {"text": percent(row["share"])} for row in table.iter_rows(named=True)]
+    rows = [
+        dict(row) | {"text": "unknown" if row["share"] is None else percent(row["share"])}
+        for row in table.iter_rows(named=True)
+    ]
     residual = graph.meta.get("completeness_residual")
     if isinstance(residual, int | float):
         said = "largest gap between what a node is and the sum of what flows into it, over max(1, |z|),"
