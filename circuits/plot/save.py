@@ -10,6 +10,7 @@ from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -84,18 +85,29 @@ def page_png(drawn: Axes | Figure) -> tuple[bytes, dict[str, int]]:
     figure = whole(drawn)
     held, small = io.BytesIO(), io.BytesIO()
     figure.savefig(held, format="png", dpi=SHARPNESS)
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(_colours())
-    image = Image.open(held).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    pixels = np.asarray(Image.open(held).convert("RGB"))
+    seen, place = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+    palette = _colours()
+    nearest = np.concatenate(
+        [_nearest(part, palette) for part in np.array_split(seen, 1 + len(seen) // 4096)]
+    )
+    image = Image.fromarray(nearest[place.reshape(pixels.shape[:2])], mode="P")
+    image.putpalette(palette.tobytes())
     image.save(small, "png", optimize=True)
     width, height = (round(PIXELS * float(size)) for size in figure.get_size_inches())
     return small.getvalue(), {"width": width, "height": height}
 
 
-def _colours() -> list[int]:
-    """Gives red, green and blue of up to 256 colours."""
+def _nearest(colours: UInt8[np.ndarray, "n 3"], palette: UInt8[np.ndarray, "p 3"]) -> UInt8[np.ndarray, "n"]:
+    """Gives for each colour the number of the one in the palette nearest to it."""
+    apart = colours[:, None].astype(np.int32) - palette[None].astype(np.int32)
+    return np.asarray((apart**2).sum(axis=2).argmin(axis=1), dtype=np.uint8)
+
+
+def _colours() -> UInt8[np.ndarray, "p 3"]:
+    """Gives red, green and blue of up to 256 colours: those of figures, and between them and paper."""
     paper = np.array(to_rgb(style.PAPER))
     inks = [np.array(to_rgb(color)) for color in style.THEME.values() if color != style.PAPER]
     steps = np.linspace(0, 1, 256 // len(inks))
     mixed = [paper + (ink - paper) * step for ink in inks for step in steps]
-    return [round(255 * float(part)) for color in mixed for part in color]
+    return np.round(255 * np.array(mixed)).astype(np.uint8)
