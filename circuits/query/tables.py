@@ -173,7 +173,7 @@ def trust_table(subject: Subject, tables: Mapping[str, pl.DataFrame], score: Sco
             abs(gap) / max(1.0, abs(subject.value)) if subject.valued else None,
             f"{signed(gap)} of the value {plain(subject.value)} is in no edge (rounding, pruning)"
             if subject.valued
-            else "how much of the value is in no edge: the graph was imported without biases and without the value",
+            else "how much of the value is in no edge: the graph was imported without biases or the value",
         ),
     ]
     schema = {"score": pl.String, "share": pl.Float64, "meaning": pl.String}
