@@ -29,22 +29,33 @@ export function mover(stage: HTMLElement, scene: Scene, settle: () => void): Mov
   let timer = 0;
   let moved = false;
   const held = select<HTMLElement, unknown>(stage);
+  // a slow drawing in the middle of a drag would make the next move late, which would look like a rest
+  let dragging = false;
   const settleSoon = () => {
     clearTimeout(timer);
-    timer = window.setTimeout(settle, IDLE);
+    if (!dragging) timer = window.setTimeout(settle, IDLE);
   };
   const behaviour: ZoomBehavior<HTMLElement, unknown> = zoom<HTMLElement, unknown>()
     .scaleExtent([LEAST, MOST])
     .clickDistance(4)
     .filter((event: Event) => wanted(event, stage, scene))
-    .on("start", () => stage.classList.add("cv-g-moving"))
+    .on("start", ({ sourceEvent }: D3ZoomEvent<HTMLElement, unknown>) => {
+      stage.classList.add("cv-g-moving");
+      dragging = sourceEvent instanceof Event && sourceEvent.type !== "wheel";
+    })
     .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => {
       if (event.sourceEvent) moved = true;
       scene.live.value = event.transform;
       if (tooFar(scene)) settle();
       else settleSoon();
     })
-    .on("end", () => stage.classList.remove("cv-g-moving"));
+    .on("end", () => {
+      stage.classList.remove("cv-g-moving");
+      if (dragging) {
+        dragging = false;
+        settleSoon();
+      }
+    });
   held.call(behaviour).on("dblclick.zoom", null);
   const to = (transform: ZoomTransform) => behaviour.transform(held, transform);
   const fit = () => {
