@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -371,3 +373,24 @@ def test_an_answer_s_tables_are_as_people_read_them() -> None:
         isinstance(cell, str) for one in told["tables"].values() for row in one["rows"] for cell in row
     )
     assert set(told["highlight"]["nodes"]) >= {end for edge in told["highlight"]["edges"] for end in edge}
+
+
+def test_making_a_document_loads_neither_torch_nor_matplotlib() -> None:
+    heavy = {"torch", "matplotlib", "transformers"}
+    code = f"import circuits.viewer, sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_groups_are_suggested_where_none_are_given_and_say_so() -> None:
+    """Few features are grouped as `circuits.group` does; many only by word and label."""
+    graph = sample_graph()
+    found = {one.name: list(one.nodes) for one in circuits.group(Subject.of(graph).graph).concepts}
+    assert found
+    part = document(graph)["graph"]
+    assert {one["name"]: one["nodes"] for one in part["concepts"]} == found
+    assert {one["origin"] for one in part["concepts"]} == {"found"}
+    assert all(one["evidence"][0].startswith("stability") for one in part["concepts"])
+    large = document(big_graph(Size(nodes=900, edges=6_000, hyperedges=0, concepts=0)))["graph"]
+    assert {one["origin"] for one in large["concepts"]} == {"words"}
+    assert all("not tried on resamples" in one["evidence"][-1] for one in large["concepts"])
