@@ -374,6 +374,11 @@ def test_it_is_moved_by_keys_wheel_and_drag_and_found_again(page_file: Path) -> 
         after = marks(page)
         assert after["tok@1"][0] - before["tok@1"][0] == pytest.approx(60, abs=1)
         assert after["tok@1"][1] - before["tok@1"][1] == pytest.approx(20, abs=1)
+        page.locator("[data-row][data-node='tok@1']").click()
+        page.locator("[data-row][aria-pressed=true]").wait_for(state="attached")
+        page.mouse.click(x, y)  # on the ground: lets go
+        page.evaluate(SETTLE)
+        assert page.locator("[data-row][aria-pressed=true]").count() == 0
         page.mouse.dblclick(x, y)
         page.wait_for_timeout(250)
         assert marks(page)["tok@1"] == pytest.approx(before["tok@1"], abs=0.6)

@@ -48,6 +48,8 @@ export function picked(event: MouseEvent, scene: Scene): void {
     if (event.shiftKey) follow(store, name);
     else store.select(name);
   } else if (combination !== null) lightCombination(scene, combination);
+  else if (store.lit.value !== null) store.lit.value = null;
+  else store.select(null);
 }
 
 /** Lights the members and the target of a combination, and says what it is. */
