@@ -70,6 +70,7 @@ const MOST_TARGET_LINES = 5;
 const EMPTY_BAND = 12;
 const BAND_PADDING = 10;
 const GAP = 12;
+const LONG_PROMPT = 20;
 /** About the width of a letter of a token. */
 const LETTER = 6.5;
 
@@ -130,7 +131,7 @@ export function layout(model: Model, rows: Iterable<number>, area: Area, given: 
     for (const [layer, cell] of cells.get(column.pos ?? -1) ?? []) {
       const band = model.graph.layers - layer;
       cell.sort((one, other) => model.influence(other) - model.influence(one) || one - other);
-      placeCell(cell, column, bands[band], lineOf(model, layer, cell.length, given)).forEach((point, order) =>
+      placeCell(cell, column, bands[band], lineOf(model, layer, cell.length, given), shrunk).forEach((point, order) =>
         at.set(cell[order], {
           ...point,
           r: model.graph.nodes.kind[cell[order]] === "logit" ? LARGEST : radius(model.influence(cell[order]), most),
@@ -166,14 +167,18 @@ function clamped(value: number, least: number, most: number): number {
 
 /** A column's least width: its fullest line; where it holds its token alone, or nothing, the token's text. */
 function columnWidth(model: Model, column: number, held: Held, { slot, perLine }: Measure): number {
-  const text = column < 0 ? 4 : Math.min(9, model.graph.tokens[column]?.trim().length ?? 0);
-  const token = Math.max(LINE, text * LETTER) + GAP;
+  const { tokens } = model.graph;
+  const text = column < 0 ? 4 : Math.min(9, tokens[column]?.trim().length ?? 0);
+  // of a long prompt tokens are written aslant: a column needs room for its mark alone, or for none
+  const long = held.any ? 2 * LARGEST + 2 : GAP;
+  const token = tokens.length > LONG_PROMPT ? long : Math.max(LINE, text * LETTER) + GAP;
   return held.features ? Math.max(token, Math.min(held.fullest, perLine) * slot + GAP) : token;
 }
 
 /** How full a column is, and whether more than tokens stand in it. */
 interface Held {
   fullest: number;
+  any: boolean;
   features: boolean;
 }
 
@@ -191,8 +196,8 @@ function extent(model: Model, cells: { column: number; band: number; size: numbe
   const wide = new Map<number, Held>();
   const high = new Map<number, number>();
   for (const { column, band, size } of cells) {
-    const held = wide.get(column) ?? { fullest: 1, features: false };
-    wide.set(column, { fullest: Math.max(held.fullest, size), features: held.features || band >= 0 });
+    const held = wide.get(column) ?? { fullest: 1, any: true, features: false };
+    wide.set(column, { any: true, fullest: Math.max(held.fullest, size), features: held.features || band >= 0 });
     high.set(band, Math.max(high.get(band) ?? 0, size));
   }
   let width = 0;
@@ -219,10 +224,10 @@ function placedColumns(
     const slots = Math.min(fullest, given.perLine);
     least.push({
       pos: pos < 0 ? null : pos,
-      width: columnWidth(model, pos, { fullest, features }, given),
+      width: columnWidth(model, pos, { fullest, any: bands.length > 0, features }, given),
       slots,
       // what is left over goes where labels are
-      held: features ? slots : 0.15,
+      held: features ? slots : 0.15 / Math.max(1, model.graph.tokens.length / LONG_PROMPT),
     });
   }
   const spare = Math.max(0, whole - least.reduce((sum, one) => sum + one.width, 0));
@@ -261,10 +266,10 @@ function placedBands(
 }
 
 /** Lines around the middle of the band, the most influential first; nodes at the left of their places. */
-function placeCell(cell: number[], column: Column, band: Band, perLine: number) {
+function placeCell(cell: number[], column: Column, band: Band, perLine: number, shrunk: number) {
   const room = (column.width - GAP) / column.slots;
   const lines = Math.ceil(cell.length / perLine);
-  const line = Math.min(LINE * 1.5, (band.height - BAND_PADDING) / lines);
+  const line = Math.min(LINE * 1.5 * shrunk, (band.height - BAND_PADDING) / lines);
   const top = band.top + band.height / 2 - (line * (lines - 1)) / 2;
   return cell.map((_, order) => ({
     x: column.left + GAP / 2 + LARGEST + 2 + (order % perLine) * room,

@@ -14,8 +14,9 @@ describe("the layout", () => {
     [3, 400, AREA],
     [4, 80, { width: 340, height: 500 }],
     [5, 2_000, { width: 340, height: 500 }],
-  ] as [number, number, Area][])("lets no two nodes touch (graph %i of %i)", (seed, size, area) => {
-    const model = randomModel(seed, size, 0);
+    [6, 60, { width: 900, height: 500 }, 70],
+  ] as [number, number, Area, number?][])("lets no two nodes touch (graph %i of %i)", (seed, size, area, tokens = 5) => {
+    const model = randomModel(seed, size, 0, 4, tokens);
     const points = [...laid(model, everything(model), area).at.values()];
     expect(points.length).toBe(model.size);
     let nearest = Infinity;

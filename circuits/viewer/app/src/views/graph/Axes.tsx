@@ -52,15 +52,12 @@ function Tokens({ scene, k, x }: { scene: Scene; k: number; x: number }) {
   const { left, bottom, aslant } = scene.margins.value;
   const { layout } = scene;
   const texts = useTokens(scene, k, aslant);
-  let last = -Infinity;
+  const named = useNamed(scene, k, aslant);
   return (
     <g class="cv-g-tokens">
       {layout.value.columns.map((column, place) => {
         const at = (column.left + (aslant ? 16 : 10)) * k + x;
-        // what stands at no token needs no name where it would take a token's
-        if (column.pos === null && column.width * k < NEEDED) return null;
-        if (at < left - 4 || at > width - 4 || (aslant && at - last < BETWEEN)) return null;
-        last = at;
+        if (at < left - 4 || at > width - 4 || !named.has(place)) return null;
         const down = height - bottom + (aslant ? 14 : 20);
         return (
           <text
@@ -90,6 +87,30 @@ function useTokens(scene: Scene, k: number, aslant: boolean): string[] {
       }),
     [layout, step, aslant],
   );
+}
+
+/**
+ * Columns that are named: all, or where they stand too close, those of the most influential nodes. What stands at no
+ * token needs no name where it would take a token's.
+ */
+function useNamed(scene: Scene, k: number, aslant: boolean): ReadonlySet<number> {
+  const layout = scene.layout.value;
+  return useMemo(() => {
+    const places = layout.columns.map((_, place) => place).filter((place) => {
+      const { pos, width } = layout.columns[place];
+      return pos !== null || width * k >= NEEDED;
+    });
+    if (!aslant) return new Set(places);
+    const most = layout.columns.map(() => 0);
+    for (const [row, { column }] of layout.at) most[column] = Math.max(most[column], scene.store.model.influence(row));
+    places.sort((one, other) => most[other] - most[one] || one - other);
+    const named: number[] = [];
+    for (const place of places) {
+      const far = (other: number) => Math.abs(layout.columns[other].left - layout.columns[place].left) * k >= BETWEEN;
+      if (named.every(far)) named.push(place);
+    }
+    return new Set(named);
+  }, [layout, k, aslant]);
 }
 
 /** A token without the space before it, which says nothing along an axis; what has no shape is made visible. */
