@@ -248,6 +248,8 @@ def test_the_concept_graph_has_a_box_for_each_group_token_and_target(dallas: Tol
             if line["what"] == "group"
         }
         assert found == {c["name"]: (c["influence"], len(c["nodes"])) for c in graph["concepts"]}
+        (other,) = [int(line["nodes"]) for line in boxes if line["what"] == "other"]
+        assert other == sum(alone[kind] for kind in ("feature", "error", "position"))
         assert len(lines) == flows
         run = [line for line in lines if line["summed from"] == "the run"]
         weights = Counter(edge["weight"] for edge in graph["concept_edges"] if edge["weight"])
@@ -311,6 +313,16 @@ def test_keys_reach_every_mark_and_views_are_accessible(dallas: Told, tmp_path: 
                 assert every
                 if scheme == "light":
                     assert page.locator("svg[role=listbox]").evaluate(REACHED) == [1, every], view
+                # one stop: Shift+Tab leaves the picture, and Tab comes back to the same mark
+                stop = page.evaluate("document.activeElement.dataset.mark")
+                page.locator("[data-mark][tabindex='0']").focus()
+                for key, inside in (("Shift+Tab", False), ("Tab", True), ("Tab", False)):
+                    page.keyboard.press(key)
+                    mark, among = page.evaluate(
+                        "[document.activeElement.dataset.mark, !!document.activeElement.closest('svg')]"
+                    )
+                    assert among == inside, (view, key)
+                    assert not inside or stop in (None, mark), (view, key)
                 page.locator("[data-mark]").first.focus()
                 page.keyboard.press("Enter")
                 page.evaluate(SETTLE)

@@ -1,9 +1,9 @@
 /** Choices above a picture. */
-import { useId } from "preact/hooks";
 import type { Filter } from "./combination";
 import { ALL, CHANNELS, KINDS } from "./combination";
 import type { Model } from "../model";
 import { count } from "../format";
+import { useUniqueId } from "./ids";
 
 interface ChoiceProps {
   name: string;
@@ -13,7 +13,7 @@ interface ChoiceProps {
 }
 
 export function Choice({ name, value, options, change }: ChoiceProps) {
-  const id = useId();
+  const id = useUniqueId();
   return (
     <span class="cv-p-choice">
       <label for={id}>{name}</label>

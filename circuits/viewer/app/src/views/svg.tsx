@@ -1,7 +1,8 @@
 /** What pictures share: a frame that scrolls, marks that take focus, tips, and the style of signs. */
 import type { ComponentChildren, JSX, RefObject } from "preact";
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import "../style/views.css";
+import { useUniqueId } from "./ids";
 import { first, type Lanes, MOVES, step } from "./roving";
 
 /** What makes an SVG group a mark: give it to a `<g>`. */
@@ -29,13 +30,13 @@ export interface PictureProps extends Lanes {
  */
 export function Picture(props: PictureProps) {
   const { width, height, label } = props;
-  const id = useId().replaceAll(":", "");
+  const id = useUniqueId();
   const svg = useRef<SVGSVGElement>(null);
   const [tip, setTip] = useState<string | null>(null);
   const { mark, known, handlers } = useMarks(props, svg, setTip);
   return (
     <div class="cv-p-picture">
-      <div class="cv-p-scroll" role="region" aria-label={label}>
+      <div class="cv-p-scroll" role="region" aria-label={label} {...handlers}>
         <svg
           ref={svg}
           class="cv-p-svg"
@@ -45,7 +46,6 @@ export function Picture(props: PictureProps) {
           role="listbox"
           aria-multiselectable={true}
           aria-label={label}
-          {...handlers}
         >
           <defs>
             <pattern id={id} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
@@ -61,7 +61,10 @@ export function Picture(props: PictureProps) {
   );
 }
 
-/** What marks are given, and what happens to them by keys and by the pointer. */
+/**
+ * What marks are given, and what happens to them by keys and by the pointer. It is heard outside the SVG: one that
+ * listens to focus is in the order of tabs itself in Chromium.
+ */
 function useMarks(props: PictureProps, svg: RefObject<SVGSVGElement | null>, setTip: (mark: string | null) => void) {
   const [current, setCurrent] = useState<string | null>(null);
   const all = new Set(props.lanes.flat());
