@@ -5,11 +5,12 @@ import type { Store } from "../store";
 import { CHANNELS, combination, intervalText, KINDS } from "./combination";
 import { called, placed, unit } from "./naming";
 
-/** Selects a combination, lights its members and its target in the graph, and says so. */
+/** Selects a combination, lights its members and its target in the graph, and says so; again, and lets go of it. */
 export function chooseCombination(store: Store, row: number): void {
   const { model } = store;
   const table = model.graph.hyperedges;
-  if (store.combination.value === table.hyperedge[row]) {
+  const what = `Combination ${short(table.text[row])}`;
+  if (store.combination.value === table.hyperedge[row] && store.lit.value?.what === what) {
     store.combination.value = null;
     store.lit.value = null;
     store.told.value = "No combination selected";
@@ -17,7 +18,6 @@ export function chooseCombination(store: Store, row: number): void {
   }
   store.combination.value = table.hyperedge[row];
   const rows = [...table.members[row], table.target[row]].flatMap((name) => model.rowsOf(name));
-  const what = `Combination ${short(table.text[row])}`;
   store.lit.value = { nodes: new Set(rows.map((at) => model.graph.nodes.node[at])), edges: new Set(), what };
   store.told.value = `${what} selected`;
 }

@@ -16,12 +16,13 @@ export const SIGNS: Record<Kind, string> = {
   undecided: "?",
 };
 
+/** Kinds in words. */
 export const KINDS: Record<Kind, string> = {
   and: "and",
   or: "or",
-  inhibit: "holds back",
+  inhibit: "inhibits",
   xor: "xor",
-  additive: "adds up",
+  additive: "additive",
   other: "other",
   undecided: "undecided",
 };

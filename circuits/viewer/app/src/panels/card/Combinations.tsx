@@ -2,6 +2,8 @@
 import { useState } from "preact/hooks";
 import type { HyperedgeTable } from "../../document";
 import { count, plain, shown } from "../../format";
+import { KINDS } from "../../views/combination";
+import { chooseCombination } from "../../views/Detail";
 import { nameOf } from "../words";
 import { Weight } from "../NodeRow";
 import type { Shell } from "../shell";
@@ -9,19 +11,9 @@ import type { Shell } from "../shell";
 const FIRST = 5;
 const MOST = 100;
 
-/** Kinds of combination in words; the schema's names on the left. */
-const GATES: Readonly<Record<string, string>> = {
-  and: "and",
-  or: "or",
-  inhibit: "inhibits",
-  xor: "xor",
-  additive: "additive",
-  other: "other",
-};
-
 export function Combinations({ shell, node, row }: { shell: Shell; node: string; row: number }) {
   const [all, setAll] = useState(false);
-  const { model, lit } = shell.store;
+  const { model, combination } = shell.store;
   const table = model.graph.hyperedges;
   const own = new Set(model.combining.get(row) ?? []);
   table.target.forEach((target, one) => {
@@ -38,22 +30,18 @@ export function Combinations({ shell, node, row }: { shell: Shell; node: string;
       </h4>
       <ul class="cv-rows">
         {found.slice(0, all ? MOST : FIRST).map((one) => {
-          const what = `${table.text[one]} → ${nameOf(model, table.target[one])}`;
-          const on = lit.value?.what === what;
           return (
             <li key={one}>
               <button
                 type="button"
                 class="cv-node-row cv-joint"
-                aria-pressed={on}
+                aria-pressed={combination.value === table.hyperedge[one]}
                 title={interval(table, one)}
-                onClick={() => {
-                  lit.value = on ? null : { nodes: partsOf(shell, one), edges: new Set(), what };
-                }}
+                onClick={() => chooseCombination(shell.store, one)}
               >
                 <Weight value={table.weight[one]} part={largest > 0 ? Math.abs(table.weight[one]) / largest : 0} />
                 <bdi class="cv-text cv-row-name">{shown(table.text[one])}</bdi>
-                <span class="cv-row-place">{table.gate[one] === null ? "" : GATES[table.gate[one]]}</span>
+                <span class="cv-row-place">{KINDS[table.gate[one] ?? "undecided"]}</span>
                 {table.target[one] !== node && (
                   <span class="cv-row-below">
                     moves <bdi class="cv-text">{nameOf(model, table.target[one])}</bdi>
@@ -77,12 +65,4 @@ function interval(table: HyperedgeTable, one: number): string {
   const { low, high, index, channel, order, estimated } = table;
   const range = low[one] === null || high[one] === null ? "" : `, between ${plain(low[one])} and ${plain(high[one])}`;
   return `${index[one]}, order ${order[one]}, channel ${channel[one]}${estimated[one] ? ", estimated" : ""}${range}`;
-}
-
-/** Nodes of a combination: its members, what these consist of, and what it moves. */
-function partsOf(shell: Shell, one: number): Set<string> {
-  const { model } = shell.store;
-  const { members, target } = model.graph.hyperedges;
-  const rows = [...members[one], target[one]].flatMap((name) => model.rowsOf(name));
-  return new Set(rows.map((row) => model.graph.nodes.node[row]));
 }

@@ -140,7 +140,7 @@ interface Named {
   text: string;
 }
 
-/** “and”, “adds up, 3”, “and, estimated”. */
+/** “and”, “additive, 3”, “and, estimated”. */
 function kindText(one: Combination): string {
   return `${KINDS[one.kind]}${one.order > 2 ? `, ${one.order}` : ""}${one.estimated ? ", estimated" : ""}`;
 }
