@@ -114,6 +114,13 @@ def test_search_selects_and_the_card_has_the_numbers_of_the_run(
     row = graph.nodes.row(by_predicate=pl.col("node") == "21/1177@13", named=True)
     with opened(page_file, viewport=WIDE) as (page, seen):
         enter(page)
+        part = told["graph"]["nodes"]
+        features = [row for row, kind in enumerate(part["kind"]) if kind == "feature"]
+        first = sorted(features, key=lambda row: -(part["influence"][row] or 0))[:10]
+        offered = page.locator(".cv-beginnings [data-node]").evaluate_all(
+            "all => all.map(one => one.dataset.node)"
+        )
+        assert offered == [part["node"][row] for row in first]
         find(page, "21/1177")
         assert page.get_by_role("option").all_inner_texts()[0].startswith("●")
         assert page.get_by_text("1 of 66 nodes.").count() == 1

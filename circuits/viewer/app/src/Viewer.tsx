@@ -3,7 +3,7 @@ import { useSignalEffect } from "@preact/signals";
 import { useEffect, useId, useMemo, useRef } from "preact/hooks";
 import type { ViewerDocument } from "./document";
 import type { Host } from "./host";
-import { handle } from "./keys";
+import { handle, watchPage } from "./keys";
 import { Model } from "./model";
 import { GroupPrompt } from "./panels/GroupPrompt";
 import { Help } from "./panels/Help";
@@ -27,7 +27,7 @@ export function Viewer({ document, host }: { document: ViewerDocument; host: Hos
   useEffect(() => {
     shell.root = root.current;
     if ((root.current?.clientWidth ?? NARROW) < NARROW) shell.open.value = false;
-    const ends = [watchTheme(shell.outside), watchPrinting(shell), tied(shell.store)];
+    const ends = [watchTheme(shell.outside), watchPrinting(shell), watchPage(shell), tied(shell.store)];
     return () => {
       for (const end of ends) end();
     };

@@ -71,6 +71,16 @@ export function handle(shell: Shell, event: KeyboardEvent): boolean {
   return true;
 }
 
+/** Where the viewer is the page, hears keys also while nothing has the focus; gives what ends that. */
+export function watchPage(shell: Shell): () => void {
+  if (shell.store.host.kind !== "server") return () => undefined;
+  const hear = (event: KeyboardEvent) => {
+    if (event.target === document.body) handle(shell, event);
+  };
+  addEventListener("keydown", hear);
+  return () => removeEventListener("keydown", hear);
+}
+
 /** Whether keys belong to a field for text, or to a list that is searched by typing. */
 function writing(target: EventTarget | null): boolean {
   if (!(target instanceof Element)) return false;

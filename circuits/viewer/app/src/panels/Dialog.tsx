@@ -1,6 +1,6 @@
 /** A dialog over the viewer: takes the focus, closes by Esc, gives the focus back where it was. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import "../style/dialog.css";
 
 interface DialogProps {
@@ -12,7 +12,7 @@ interface DialogProps {
 export function Dialog({ title, close, children }: DialogProps) {
   const box = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     const viewer = box.current?.closest<HTMLElement>(".circuits-viewer");
     box.current?.showModal(); // the browser keeps the focus inside; it gives it back only where it closes it itself

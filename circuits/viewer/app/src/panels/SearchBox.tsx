@@ -1,5 +1,5 @@
 /** The search: a field and the list of what it finds, by the pattern of a combobox. */
-import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, short, shown } from "../format";
 import "../style/search.css";
 import { toView } from "../keys";
@@ -20,7 +20,7 @@ export function SearchBox({ shell }: { shell: Shell }) {
   const search = useMemo(() => new Search(model), [model]);
   const found = useMemo(() => search.find(query), [search, query]);
   const listed = found.slice(0, LISTED);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []); // at once: the next key is the query's
   useEffect(() => {
     document.getElementById(`${id}-${at}`)?.scrollIntoView({ block: "nearest" });
   }, [at, id]);

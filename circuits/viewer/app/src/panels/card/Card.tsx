@@ -1,6 +1,7 @@
 /** The selected node: what it is, what it carries, what it comes from and goes to, what it means. */
 import { count, percent, plain, short, signed } from "../../format";
 import { PinIcon } from "../icons";
+import { NodeRow } from "../NodeRow";
 import type { Shell } from "../shell";
 import "../../style/card.css";
 import { KINDS, MEANINGS, SHAPES, tokenAt } from "../words";
@@ -29,26 +30,46 @@ export function Card({ shell }: { shell: Shell }) {
 }
 
 function Nothing({ shell, node }: { shell: Shell; node: string | null }) {
-  const { graph } = shell.store.model;
+  const { model } = shell.store;
+  const { nodes } = model.graph;
   if (node !== null)
     return (
       <p class="cv-muted">
-        <bdi>{short(node)}</bdi> is not among the {count(graph.nodes.node.length)} nodes of this file.
+        <bdi>{short(node)}</bdi> is not among the {count(model.size)} nodes of this file.
       </p>
     );
+  const first = model.byInfluence.filter((row) => nodes.kind[row] === "feature").slice(0, BEGINNINGS);
   return (
-    <div class="cv-muted">
+    <div>
       <h3 class="cv-card-title">No node is selected</h3>
-      <p>
+      <p class="cv-muted">
         Press a node, or move to it with the arrow keys and press <kbd>Enter</kbd>: its inputs, outputs and
-        combinations stand here, and what its feature means.
+        combinations stand here, and what its feature means. <kbd>/</kbd> searches, <kbd>?</kbd> lists all keys.
       </p>
-      <p>
-        <kbd>/</kbd> searches, <kbd>?</kbd> lists all keys.
-      </p>
+      {first.length > 0 && (
+        <section>
+          <h4>
+            Most influential <span class="cv-aside">share of the output</span>
+          </h4>
+          <ul class="cv-rows cv-beginnings">
+            {first.map((row) => (
+              <li key={row}>
+                <NodeRow shell={shell} node={nodes.node[row]}>
+                  <data class="cv-weight" value={String(nodes.influence[row])}>
+                    {percent(nodes.influence[row])}
+                  </data>
+                </NodeRow>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
     </div>
   );
 }
+
+/** So many features are offered to begin with. */
+const BEGINNINGS = 10;
 
 function Head({ shell, node, row }: { shell: Shell; node: string; row: number }) {
   const { store } = shell;
