@@ -184,6 +184,27 @@ def test_numbers_come_along_as_they_are_in_the_run(page_file: Path) -> None:
         assert row["weight"] == members[row["hyperedge"]]["weight"]
 
 
+def test_both_runs_of_a_comparison_can_be_taken_along(tmp_path: Path) -> None:
+    path = tmp_path / "two.html"
+    louder = sample_graph().with_nodes(activation=pl.col("activation") * 2).with_meta(run="run/louder")
+    path.write_text(report(sample_graph().with_meta(run="run/first"), against=louder), encoding="utf-8")
+    with opened(path) as (page, seen):
+        page.wait_for_selector("#circuits-viewer .circuits-viewer")
+        found = []
+        for row in range(2):
+            with page.expect_download() as file:
+                page.locator(".downloads").nth(row).locator("button", has_text="nodes").click()
+            text = Path(file.value.path()).read_text(encoding="utf-8")
+            found.append(
+                (file.value.suggested_filename, pl.read_csv(io.StringIO(text), infer_schema_length=None))
+            )
+        assert seen.errors == []
+    assert [name for name, _ in found] == ["first-nodes.csv", "louder-nodes.csv"]
+    both = found[0][1].join(found[1][1], on="node", suffix="_louder").drop_nulls("activation")
+    assert len(both) > 30
+    assert (both["activation"] * 2 == both["activation_louder"]).all()
+
+
 def test_tables_sort_with_blanks_last_and_what_was_folded_stays_folded(page_file: Path) -> None:
     with opened(page_file) as (page, _):
         table = page.locator('table[data-table="features"]')

@@ -133,9 +133,10 @@ class Viewer:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Buttons that give the numbers as files."""
+    """Buttons that give the numbers as files, a row for each run by name."""
 
     kind: ClassVar = "downloads"
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,8 @@ def _graph(material: Material, *, interactive: bool) -> Iterator[Block]:
     still = Picture(themed(drawn, "net", tips, alternative), "scroll", "", "network")
     yield Viewer(still) if interactive else still
     if interactive:
-        yield Downloads()
+        runs = (material.graph, material.against)
+        yield Downloads(tuple(name_of(graph) for graph in runs if graph is not None))
 
 
 NETWORK: Final = (
