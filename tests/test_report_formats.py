@@ -156,10 +156,15 @@ def _shown(table: pl.DataFrame) -> list[str]:
 
 
 def test_two_runs_are_trusted_no_more_than_the_weaker() -> None:
-    tried = whole_graph()  # partial
-    for first, second, word in ((tried, other_run(), "untested"), (other_run(), tried, "untested")):
-        assert f'data-word="{word}"' in report(first, against=second)
-    assert 'data-word="partial"' in report(tried, against=tried)
+    tried, quiet = whole_graph(), other_run().with_meta(run="run/quiet")  # partial, untested
+    for first, second in ((tried, quiet), (quiet, tried)):
+        page = report(first, against=second)
+        assert 'data-word="untested"' in page
+        assert "These are the numbers of quiet, the less to be trusted" in page
+    same = report(tried, against=tried)
+    assert 'data-word="partial"' in same
+    for page in (same, report(tried)):
+        assert "the less to be trusted" not in page
 
 
 def test_a_run_of_another_dictionary_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

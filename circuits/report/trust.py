@@ -132,9 +132,9 @@ def badge(found: Standing, name: str = "") -> Badge:
         ("completeness", percent(found.completeness), found.completeness),
         ("ends at errors", percent(found.errors), found.errors),
     ]
-    for name, held in (("hold with all else held", found.frozen), ("hold freely", found.free)):
+    for how, held in (("hold with all else held", found.frozen), ("hold freely", found.free)):
         text = "none tried" if held is None else f"{held[0]} of {held[1]}"
-        numbers.append((f"predictions that {name}", text, None if held is None else held[0] / held[1]))
+        numbers.append((f"predictions that {how}", text, None if held is None else held[0] / held[1]))
     return Badge(word, MEANINGS[word], tuple(numbers), RULE, name)
 
 
