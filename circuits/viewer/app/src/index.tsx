@@ -4,9 +4,11 @@
  */
 import "./style/theme.css";
 import "./style/frame.css";
+import { startApp } from "./shells/app";
 import { startReport } from "./shells/report";
 import { renderWidget } from "./shells/widget";
 
 startReport();
+startApp();
 
 export default { render: renderWidget };
