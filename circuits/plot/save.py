@@ -66,7 +66,15 @@ def render(drawn: Axes | Figure, kind: str, *, type_as: Literal["path", "none"] 
     held = io.BytesIO()
     with mpl.rc_context(_SETTINGS | {"svg.fonttype": type_as}):
         whole(drawn).savefig(held, format=kind, metadata=_UNDATED[kind])
-    return held.getvalue()
+    return _PATH.sub(_shorter, held.getvalue()) if kind == "svg" else held.getvalue()
+
+
+_PATH = re.compile(rb'(?<= d=")[^"]*')
+
+
+def _shorter(path: re.Match[bytes]) -> bytes:
+    """Gives the way of a line in hundredths of a point: a third less of a file, and nobody sees it."""
+    return re.sub(rb"(\.\d\d)\d+", rb"\1", path[0])
 
 
 def inline_svg(drawn: Axes | Figure) -> str:
