@@ -38,13 +38,13 @@ FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "matrix": ("dallas_matrix", "Which layers act together."),
     "orders": ("dallas_orders", "Single words, pairs and triples as one sum."),
     "agreement": ("dallas_agreement", "What the graph predicts against what the model does."),
-    "diff": ("dallas_seattle", "What differs when the city is Seattle."),
+    "diff": ("contrast", "What differs when the city is Seattle."),
 }
 """By kind of `circuits plot`: the file in `reports/`, and what it shows."""
 
 PAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "dallas.html": ("The whole report on one prompt", ()),
-    "dallas_seattle.html": ("The report on what differs between two", ("--against", "run/seattle")),
+    "contrast.html": ("The report on what differs between two", ("--against", "run/seattle")),
     "dallas.md": ("The same as text and tables, which GitHub shows", ()),
 }
 

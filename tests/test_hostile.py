@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from circuits import plot
+from circuits.cards.store import cards_path, load_cards, save_cards
 from circuits.cli.console import Output, heading, stack
 from circuits.cli.main import run
 from circuits.graph.concept_graph import concept_graph
@@ -170,3 +171,26 @@ def test_whatever_the_text_nothing_that_acts_is_left(text: str) -> None:
 def test_texts_are_shown_in_the_viewers_forms() -> None:
     assert shown("a\nb\tc\x1b\x7f\x9b\u202e\u200b\ufeff") == "a⏎b⇥c␛␡⟨U+009B⟩⟨RLO⟩⟨ZWSP⟩⟨BOM⟩"
     assert shown("né 猫 👩‍👩‍👧 ‌") == "né 猫 👩‍👩‍👧 ‌"  # joiners stay
+
+
+@pytest.fixture(scope="module")
+def hostile_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled cards of one layer, each text replaced by a hostile one."""
+    cards = load_cards(cards_path("toy"))
+    count = len(cards.meta["token_ids"])
+    label = pl.lit(HOSTILE[7] + HOSTILE[9])
+    texts = pl.col("labels").list.eval(pl.element().struct.with_fields(text=label))
+    table = cards.table.filter(layer=1).head(1000).with_columns(label=label, labels=texts)
+    meta = {**cards.meta, "token_texts": [HOSTILE[i % len(HOSTILE)] for i in range(count)]}
+    path = tmp_path_factory.mktemp("cards") / "cards.parquet"
+    save_cards(replace(cards, table=table, meta=meta), path)
+    return path
+
+
+@pytest.mark.parametrize("asked", [["1/926"], ["--search", "red"], ["--top", "5"], ["1/926", "--json"]])
+def test_cards_print_nothing_that_acts(asked: list[str], hostile_cards: Path) -> None:
+    code, out, err = printed(["features", "toy", *asked, "--cards", str(hostile_cards)])
+    assert code == 0, err
+    for line in (out + err).splitlines():
+        assert not (found := ACTING.search(line)), (found, line)
+    assert "[bold]markup[/bold]" in re.sub(r"\s", "", out)
