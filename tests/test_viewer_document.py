@@ -25,6 +25,7 @@ from circuits.graph.concept_graph import concept_graph
 from circuits.graph.concepts import Concept, with_concepts
 from circuits.graph.graph import Graph
 from circuits.graph.influence import through
+from circuits.query.kernels import avoiding
 from circuits.query.subject import Subject
 from circuits.query.text import percent
 from circuits.query.totals import Totals
@@ -305,6 +306,27 @@ def test_concepts_bring_what_passes_through_them() -> None:
     for (source, target), weight in flows.items():
         assert {source, target} <= ends
         assert whole.matrix[whole.row(target), whole.row(source)] == pytest.approx(weight)
+
+
+def test_a_path_through_several_nodes_of_a_concept_counts_once() -> None:
+    graph = random_graph(6, layers=3, features=6, logits=1, density=0.9)
+    subject = Subject.of(graph)
+    totals = Totals(subject)
+    linear = totals.linear.toarray()
+    features = graph.nodes.with_row_index("row").filter(kind="feature").filter(pl.col("activation") > 0)
+    rows = features["row"].to_numpy()
+    sets = np.zeros((len(graph.nodes), 4), bool)
+    for place in range(4):
+        sets[rows[place :: place + 1], place] = True
+    told = totals.through(sets)
+    shared = avoiding(subject.shares, np.eye(len(graph.nodes))[subject.row], sets)
+    for place in range(4):
+        mine = np.flatnonzero(sets[:, place])
+        assert told[place] == pytest.approx(
+            literal_through(linear, totals.activation, mine.tolist(), subject.row)
+        )
+        assert shared[mine, place].sum() == pytest.approx(through(subject.graph, mine))
+        assert told[place] != pytest.approx(totals.total[mine].sum())  # which counts some paths twice
 
 
 def literal_through(linear: np.ndarray, activation: np.ndarray, rows: list[int], target: int) -> float:
