@@ -29,12 +29,13 @@ export function Controls({ scene, mover }: { scene: Scene; mover(): Mover | null
       <button type="button" aria-label="Show all of it (0)" title="Show all of it (0)" onClick={() => mover()?.fit()}>
         ⤢
       </button>
+      {store.visibleCombinations.value.length > 0 && <span class="cv-g-count">{combinationCount(scene)}</span>}
     </div>
   );
 }
 
-/** “24 of 8,337 combinations drawn”. */
-export function combinationCount(scene: Scene): string {
+/** “12 of 8,337 combinations”. */
+function combinationCount(scene: Scene): string {
   const { store } = scene;
   const { totals } = store.model.graph;
   return `${count(store.visibleCombinations.value.length)} of ${count(totals.hyperedges)} combinations`;
