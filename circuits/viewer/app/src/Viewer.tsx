@@ -60,12 +60,11 @@ export function Viewer({ document, host }: { document: ViewerDocument; host: Hos
 /** The store of a document, with the state its host gives so far as the document has it. */
 function started(document: ViewerDocument, host: Host): Store {
   const store = createStore(new Model(document), host);
-  const { selected, pinned, view, groups } = host.state ?? {};
+  const { selected, pinned, view } = host.state ?? {};
   const known = (node: string) => store.model.rowOf.has(node);
   if (selected && !known(selected)) store.selected.value = null;
   if (pinned && !pinned.every(known)) store.pinned.value = new Set(pinned.filter(known));
   if (view !== undefined && !VIEWS.some(({ id }) => id === view)) store.view.value = VIEWS[0].id;
-  if (groups && Object.keys(groups).length === 0) store.groups.value = {};
   return store;
 }
 

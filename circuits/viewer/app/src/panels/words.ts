@@ -2,6 +2,7 @@
 import type { NodeKind } from "../document";
 import { shown } from "../format";
 import type { Model } from "../model";
+import { called } from "../views/naming";
 
 /** Kind by shape, as in the pictures. */
 export const SHAPES: Readonly<Record<NodeKind, string>> = {
@@ -34,9 +35,9 @@ export const MEANINGS: Readonly<Record<Exclude<NodeKind, "feature">, string>> = 
   logit: "An output that is explained: its logit, less the mean logit. Paths end here.",
 };
 
-export function nameOf(model: Model, node: string): string {
-  const row = model.rowOf.get(node);
-  return shown(row === undefined ? node : model.graph.nodes.name[row]);
+/** The name of a node, or of what else a combination may move: a head, an attention score. */
+export function nameOf(model: Model, name: string): string {
+  return shown(called(model, name));
 }
 
 /** Where a node stands, for lists: “L2 · Dallas@7”; empty where it has no place, or its name says it. */
