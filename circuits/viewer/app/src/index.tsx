@@ -3,6 +3,7 @@
  * starts from its address; a notebook calls the default export as an anywidget.
  */
 import "./style/theme.css";
+import "./style/parts.css";
 import "./style/frame.css";
 import { startApp } from "./shells/app";
 import { startReport } from "./shells/report";
