@@ -423,8 +423,34 @@ def test_what_is_changed_here_comes_out_changed_and_all_else_as_it_came(tmp_path
     expected["1_3_4"]["clerp"] = "a label of ours"
     assert nodes == expected
     assert document["qParams"]["supernodes"] == [["Texas", "0_9_4", "1_3_4"], ["new", "1_-1_4", "2_7_5"]]
+    assert set(document["qParams"]["pinnedIds"]) == {"0_9_4", "1_3_4", "2_7_5", "1_-1_4", "9_500_5"}
     assert document["qParams"]["unheard"] == austin()["qParams"]["unheard"]
     equal(circuits.import_graph(tmp_path / "graph.json"), graph)
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_label_given_here_outlives_the_saved_states(as_text, tmp_path):
+    document = austin()
+    pairs = [[str(cantor(1, 3)), "theirs"], [f"2_{cantor(2, 7)}_5", "theirs too"]]
+    document["qParams"]["clerps"] = json.dumps(pairs) if as_text else pairs
+    graph = graph_of_document(document)
+    column = ["ours" if label == "theirs" else label for label in graph.nodes["label"]]
+    graph = graph.with_nodes(label=pl.Series(column, dtype=pl.String))
+    written, _ = through(graph, tmp_path)
+    left = written["qParams"]["clerps"]
+    assert (json.loads(left) if as_text else left) == [pairs[1]]
+    assert next(n for n in written["nodes"] if n["node_id"] == "1_3_4")["clerp"] == "ours"
+    equal(circuits.import_graph(tmp_path / "graph.json"), graph)
+    del written["circuits"]
+    assert graph_of_document(written).nodes["label"].to_list() == column
+
+
+def test_the_order_of_nodes_and_links_says_nothing(tmp_path):
+    graph = sample_interactions()
+    document, _ = through(graph, tmp_path)
+    for part in ("nodes", "links"):
+        document[part] = document[part][::-1]
+    equal(graph_of_document(document), graph)
 
 
 def test_a_run_of_an_imported_graph_keeps_all_too(tmp_path):

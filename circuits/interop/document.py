@@ -152,7 +152,9 @@ def per_unit(
 ) -> Float[np.ndarray, "e"]:
     """Gives weights per unit of their source's activation; the weights where that is unknown or 0."""
     activation = nodes["activation"].fill_null(1.0).to_numpy()[source]
-    return np.asarray(np.divide(weights, activation, out=weights.copy(), where=activation != 0))
+    with np.errstate(over="ignore"):  # by an activation that is next to nothing
+        found = np.divide(weights, activation, out=weights.copy(), where=activation != 0)
+    return np.where(np.isfinite(found), found, weights)
 
 
 def names_of(found: Sequence[Found]) -> dict[str, str]:

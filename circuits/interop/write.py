@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from jaxtyping import Bool
 from circuits.graph.concepts import known
 from circuits.graph.graph import Graph
 from circuits.interop.document import Read, names_of
-from circuits.interop.document_nodes import labels, supernodes
+from circuits.interop.document_nodes import clerps, labels, supernodes
 from circuits.interop.kept import Difference, applied, difference
 from circuits.interop.write_nodes import written_nodes
 
@@ -67,7 +68,9 @@ def written(graph: Graph, *, slug: str | None = None) -> Document:
     links = _links(graph, carried, [ids.get(name, "") for name in names], kept.get("links") or ())
     document = {
         "metadata": applied(_metadata(graph, slug), _but_slug(kept.get("metadata"), slug)),
-        "qParams": _params(graph, ids, kept),
+        "qParams": _but_clerps(
+            _params(graph, ids, kept), graph, kept, dict(zip(nodes.ids, placed, strict=True))
+        ),
         "nodes": placed,
         "links": links,
     }
@@ -108,6 +111,7 @@ def keeping(graph: Graph, read: Read) -> Graph:
     """
     imported = {key: value for key, value in (graph.meta.get("imported") or {}).items() if key != "kept"}
     kept = _differences(written(graph.with_meta(imported=imported)), read)
+    _put(kept, "groups", _groups(graph))
     return graph.with_meta(imported={**imported, "kept": kept or {"nodes": {}}})
 
 
@@ -154,13 +158,26 @@ def _differences(made: Document, read: Read) -> dict[str, Any]:
     _put(kept, "nodes", nodes)
     rest = {key: value for key, value in theirs.items() if key not in PARTS}
     _put(kept, "document", difference({key: value for key, value in ours.items() if key not in PARTS}, rest))
-    links = [
-        [read.found[int(s)].name, read.found[int(t)].name, {"set": more}]
-        for s, t, link in zip(*read.ends, theirs["links"], strict=True)
-        if len(link) > len(LINK) and (more := {key: value for key, value in link.items() if key not in LINK})
-    ]
+    links = _links_differ(made, read)
     _put(kept, "links", links)
     return kept
+
+
+def _links_differ(made: Document, read: Read) -> list[list[Any]]:
+    """Gives the links that bear other keys than ours: source, target, difference; mostly there are none."""
+    theirs = read.document["links"]
+    more = [at for at, link in enumerate(theirs) if len(link) > len(LINK)]
+    mine = {
+        (link["source"], link["target"]): link for link in made.document["links"] if len(link) > len(LINK)
+    }
+    found = []
+    for at in more:
+        one, other = (read.found[int(ends[at])].name for ends in read.ends)
+        differs = difference(mine.get((made.ids[one], made.ids[other]), {}), theirs[at])
+        keys = {key: value for key, value in differs.get("set", {}).items() if key not in LINK}
+        if keys:
+            found.append([one, other, {"set": keys}])
+    return found
 
 
 PARTS: Final = ("metadata", "qParams", "nodes", "links")
@@ -172,12 +189,39 @@ def _put(into: dict[str, Any], key: str, value: Any) -> None:
         into[key] = value
 
 
+def _but_clerps(
+    params: dict[str, Any], graph: Graph, kept: Mapping[str, Any], nodes: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Gives a saved state without the labels of features that were labelled anew here, in its own form."""
+    pairs = clerps(params)
+    told = {name: differs for name, differs in (kept.get("nodes") or {}).items() if "label" in differs}
+    anew = {
+        name
+        for name, differs in told.items()
+        if name in graph.index and _label(graph, name) != differs["label"]
+    }
+    if not pairs or not anew:
+        return params
+    gone = {key for name in anew for key in _clerp_keys(nodes[name])}
+    left = [[key, label] for key, label in pairs if key not in gone]
+    return params | {"clerps": json.dumps(left) if isinstance(params["clerps"], str) else left}
+
+
+def _clerp_keys(node: Mapping[str, Any]) -> tuple[str, str]:
+    """Gives the two keys a feature's label can have."""
+    return f"{node['layer']}_{node['feature']}_{node['ctx_idx']}", str(node["feature"])
+
+
+def _label(graph: Graph, name: str) -> Any:
+    return graph.nodes["label"][graph.row(name)]
+
+
 def _as_read(node: dict[str, Any], kept: Mapping[str, Any], graph: Graph, name: str) -> dict[str, Any]:
     """Gives a node with what its document said of it, except a label that was changed here."""
     differs = (kept.get("nodes") or {}).get(name)
     if not differs:
         return node
-    relabelled = "label" in differs and graph.nodes["label"][graph.row(name)] != differs["label"]
+    relabelled = "label" in differs and _label(graph, name) != differs["label"]
     whole = applied(node, differs)
     return whole | {"clerp": node["clerp"]} if relabelled else whole
 
@@ -255,23 +299,18 @@ def _params(graph: Graph, ids: Mapping[str, str], kept: Mapping[str, Any]) -> di
         "sg_pos": "",
     }
     differs: Difference = kept.get("qParams") or {}
-    if differs and _groups_changed(graph, ids, differs, ours):
-        changed = ("pinnedIds", "supernodes")
-        differs = {
-            "set": {key: value for key, value in differs.get("set", {}).items() if key not in changed},
-            "without": [key for key in differs.get("without", ()) if key not in changed],
-        }
+    if kept and _groups(graph) != kept.get("groups", {}):  # grouped anew here
+        theirs = differs.get("set", {})
+        pinned = theirs.get("pinnedIds", ours["pinnedIds"])
+        more = [node for node in ours["pinnedIds"] if node not in pinned]
+        changed = {"pinnedIds": [*pinned, *more], "supernodes": groups}
+        differs = {"set": {**theirs, **changed}}
     return applied(ours, differs)
 
 
-def _groups_changed(
-    graph: Graph, ids: Mapping[str, str], differs: Difference, ours: Mapping[str, Any]
-) -> bool:
-    """Tells whether the concepts are others than the supernodes as they were read."""
-    names = {id_: name for name, id_ in ids.items()}
-    then = supernodes({"qParams": applied(ours, differs)}, names)
-    now = {node: concept.name for concept in known(graph) for node in concept.nodes}
-    return then != now
+def _groups(graph: Graph) -> dict[str, str]:
+    """Gives the concept of every node that has one."""
+    return {node: concept.name for concept in known(graph) for node in concept.nodes}
 
 
 def _but_slug(differs: Difference | None, slug: str | None) -> Difference | None:
