@@ -49,7 +49,8 @@ ENTER: Final = (
 )
 LOCKED: Final = (
     "<!doctype html><html lang='en'><meta charset='utf-8'><title>circuits: token needed</title>"
-    "<link rel='stylesheet' href='/static/page.css'><main class='docs'><h1>This server needs its token</h1>"
+    "<link rel='stylesheet' href='/static/page.css'>"
+    "<main class='docs'><h1>This server asks for its token</h1>"
     "<p>Open the link that <code>circuits serve</code> printed when it started: it holds the token, and"
     " this browser then remembers it.</p></main></html>"
 )

@@ -73,5 +73,5 @@ def _json(value: Any) -> str:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return ""
+        return "–"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
