@@ -3,6 +3,7 @@ import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { short } from "../format";
 import "../style/app.css";
+import "../style/appForms.css";
 import { type Runs, useLoaded } from "./appApi";
 import { useJobs } from "./appJobs";
 import { NewPage } from "./appNew";
