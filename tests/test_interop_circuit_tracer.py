@@ -232,6 +232,14 @@ def test_a_small_file_by_hand(tmp_path):
     assert strengths["0/7@0"] == 2.0
 
 
+def test_activations_are_those_of_the_features_chosen(tmp_path):
+    active = torch.tensor([[0, 0, 3], [0, 1, 7]])
+    for values in (torch.tensor([9.0, 1.5]), torch.tensor([1.5])):  # of all active features, of the chosen
+        changed = {"active_features": active, "selected_features": torch.tensor([1])}
+        graph = circuits.import_graph(write(tmp_path / "a.pt", **changed, activation_values=values))
+        assert graph.nodes["activation"][graph.row("0/7@1")] == 1.5
+
+
 @pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
 def test_numbers_of_every_width_are_read(kind, tmp_path):
     wanted = contents()["adjacency_matrix"].to(kind)
@@ -339,6 +347,14 @@ def test_a_zip_bomb_is_refused_before_it_is_read(tmp_path):
     assert bomb.stat().st_size < 100_000
     with pytest.raises(InvalidFile, match="is compressed"):
         circuits.import_graph(bomb)
+
+
+def test_any_compression_is_refused(tmp_path):
+    noise = np.random.default_rng(0).bytes(10_000)  # which no compression makes smaller
+    path = tmp_path / "a.pt"
+    zipped(path, {"g/data.pkl": noise, "g/data/0": noise}, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(InvalidFile, match="is compressed"):
+        circuits.import_graph(path)
 
 
 def test_parts_that_overlap_are_refused(tmp_path):
