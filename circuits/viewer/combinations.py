@@ -104,23 +104,28 @@ def matrix(focus: Focus) -> dict[str, Any] | None:
     }
 
 
+def together(graph: Graph) -> pl.DataFrame:
+    """Gives the combinations proper: rows of two members or more that are not a mediator's share."""
+    return graph.hyperedges.filter((pl.col("order") > 1) & pl.col("via").is_null())
+
+
 def told(graph: Graph, rows: pl.DataFrame) -> list[str]:
     """Gives in sentences which combinations were left out."""
     whole = graph.hyperedges
     if not len(whole):
         return []
     parts = whole["via"].count()
-    together = whole.filter((pl.col("order") > 1) & pl.col("via").is_null())
+    several = together(graph)
     shown = rows.filter(pl.col("order") > 1)
     said = []
-    if len(shown) < len(together):
+    if len(shown) < len(several):
         by = ", ".join(
-            f"{len(shown.filter(channel=name)):,} of {len(together.filter(channel=name)):,} in {words}"
+            f"{len(shown.filter(channel=name)):,} of {len(several.filter(channel=name)):,} in {words}"
             for name, words in CHANNELS.items()
-            if len(together.filter(channel=name))
+            if len(several.filter(channel=name))
         )
         said.append(
-            f"Of {len(together):,} combinations {len(shown):,} are here, those of the largest share of what"
+            f"Of {len(several):,} combinations {len(shown):,} are here, those of the largest share of what"
             f" moves the target, if they move it at all, each channel with its part of the places: {by}."
         )
     if parts:

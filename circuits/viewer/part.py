@@ -81,6 +81,7 @@ def graph_part(
             "nodes": len(focus.run.nodes),
             "edges": len(focus.run.edges),
             "hyperedges": len(focus.run.hyperedges),
+            "combinations": len(combinations.together(focus.run)),
             "cards": count(focus.run, cards),
         },
         "left_out": [*said, *_cut(focus)],

@@ -30,7 +30,7 @@ export interface GraphPart {
   /** The first is what is explained: influence and totals speak of it. Then the run's other outputs. */
   targets: TargetPart[];
   /** What the whole run holds; the tables here may hold less. */
-  totals: { nodes: number; edges: number; hyperedges: number; cards: number };
+  totals: { nodes: number; edges: number; hyperedges: number; combinations: number; cards: number };
   /** What was left out of this document and by which rule, in sentences; empty if nothing was. */
   left_out: string[];
   nodes: NodeTable;

@@ -25,6 +25,11 @@ export function percent(share: number | null): string {
   return `${value < 0 ? MINUS : ""}${text}%`;
 }
 
+/** A probability as a percentage; one below 1 is never told as 100%. */
+export function chance(value: number): string {
+  return value < 1 && value >= 0.995 ? `${Math.min(99.9, Math.floor(1_000 * value) / 10)}%` : percent(value);
+}
+
 /** A count with thousands apart: 12,345. */
 export function count(value: number): string {
   return value.toLocaleString("en-US");

@@ -72,7 +72,7 @@ const BAND_PADDING = 10;
 const GAP = 12;
 const LONG_PROMPT = 20;
 /** About the width of a letter of a token. */
-const LETTER = 6.5;
+const LETTER = 7;
 
 /** Half a node's height: its area grows with its influence. */
 export function radius(influence: number, most: number): number {
@@ -171,7 +171,7 @@ function columnWidth(model: Model, column: number, held: Held, { slot, perLine }
   const text = column < 0 ? 4 : Math.min(9, tokens[column]?.trim().length ?? 0);
   // of a long prompt tokens are written aslant: a column needs room for its mark alone, or for none
   const long = held.any ? 2 * LARGEST + 2 : GAP;
-  const token = tokens.length > LONG_PROMPT ? long : Math.max(LINE, text * LETTER) + GAP;
+  const token = tokens.length > LONG_PROMPT ? long : Math.max(LINE, text * LETTER) + 2 * GAP;
   return held.features ? Math.max(token, Math.min(held.fullest, perLine) * slot + GAP) : token;
 }
 
@@ -227,7 +227,7 @@ function placedColumns(
       width: columnWidth(model, pos, { fullest, any: bands.length > 0, features }, given),
       slots,
       // what is left over goes where labels are
-      held: features ? slots : 0.15 / Math.max(1, model.graph.tokens.length / LONG_PROMPT),
+      held: features ? bands.reduce((sum, [, cell]) => sum + cell.length, 0) : 0.15 / Math.max(1, model.graph.tokens.length / LONG_PROMPT),
     });
   }
   const spare = Math.max(0, whole - least.reduce((sum, one) => sum + one.width, 0));

@@ -76,14 +76,14 @@ export function shownCombinations(model: Model, rows: ReadonlySet<number>): numb
 }
 
 /** So many nodes that a screen can hold them. */
-export function initialThreshold(model: Model, most = 60): number {
+export function initialThreshold(model: Model, most = 50): number {
   if (model.whole <= 0) return 1;
   const kept = model.byInfluence.slice(0, most).reduce((sum, row) => sum + model.influence(row), 0);
   return Math.min(1, Math.ceil((100 * kept) / model.whole) / 100);
 }
 
-/** The largest of a few round shares that leaves about three edges a node. */
+/** The largest of a few shares that leaves about two and a half edges a node: more is a thicket. */
 export function initialEdgeThreshold(model: Model, rows: ReadonlySet<number>): number {
-  const steps = [0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
-  return steps.find((least) => shownEdges(model, rows, least).length >= 3 * rows.size) ?? 0;
+  const steps = [0.1, 0.07, 0.05, 0.035, 0.025, 0.0175, 0.0125, 0.009, 0.006, 0.003, 0.001];
+  return steps.find((least) => shownEdges(model, rows, least).length >= 2.5 * rows.size) ?? 0;
 }

@@ -46,7 +46,7 @@ export function graphOf(
     targets: nodes
       .filter(({ kind }) => kind === "logit")
       .map(({ node }) => ({ node, text: node.slice(6), probability: 0.5, value: 1 })),
-    totals: { nodes: nodes.length, edges: edges.length, hyperedges: hyperedges.length, cards: 0 },
+    totals: { nodes: nodes.length, edges: edges.length, hyperedges: hyperedges.length, combinations: hyperedges.length, cards: 0 },
     left_out: [],
     nodes: {
       node: nodes.map(({ node }) => node),

@@ -39,7 +39,7 @@ export function sample(
     dictionary: "",
     layers: more.layers ?? 1,
     targets: nodes.filter(({ kind }) => kind === "logit").map(({ node }) => ({ node, text: node, probability: 0.5, value: 1 })),
-    totals: { nodes: nodes.length, edges: edges.length, hyperedges: all.length, cards: 0 },
+    totals: { nodes: nodes.length, edges: edges.length, hyperedges: all.length, combinations: all.length, cards: 0 },
     left_out: [],
     nodes: {
       node: nodes.map(({ node }) => node),

@@ -59,8 +59,8 @@ describe("what is shown", () => {
   it("begins with about as many nodes as a screen holds", () => {
     const model = randomModel(3, 500, 0.02);
     const rows = shownRows(model, initialThreshold(model), []);
-    expect(rows.size).toBeGreaterThanOrEqual(60);
-    expect(rows.size).toBeLessThan(75);
+    expect(rows.size).toBeGreaterThanOrEqual(50);
+    expect(rows.size).toBeLessThan(65);
   });
 });
 

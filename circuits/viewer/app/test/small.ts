@@ -17,7 +17,7 @@ export function small(): ViewerDocument {
       dictionary: "toy",
       layers: 2,
       targets: [{ node: "logit:Austin", text: " Austin", probability: 0.9, value: 3 }],
-      totals: { nodes: 9, edges: 12, hyperedges: 0, cards: 1 },
+      totals: { nodes: 9, edges: 12, hyperedges: 0, combinations: 0, cards: 1 },
       left_out: [],
       nodes: {
         node: ["tok@0", "tok@1", "0/12@1", "1/168@1", "1/168@0", "err1@1", "logit:Austin"],

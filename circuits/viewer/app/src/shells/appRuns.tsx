@@ -1,6 +1,6 @@
 /** The list of runs: open one, compare two. */
 import { useState } from "preact/hooks";
-import { count, percent, short, shown } from "../format";
+import { chance, count, percent, short, shown } from "../format";
 import type { Loaded, RunItem, Runs } from "./appApi";
 import { JobList, type Jobs } from "./appJobs";
 import { runAddress } from "./appRoute";
@@ -144,11 +144,6 @@ function Run({ one, chosen, toggle }: { one: RunItem; chosen: boolean; toggle():
       </div>
     </li>
   );
-}
-
-/** A probability below one is never told as one. */
-function chance(value: number): string {
-  return value < 1 && value >= 0.995 ? `${Math.min(99.9, Math.floor(1_000 * value) / 10)}%` : percent(value);
 }
 
 function sizes(one: RunItem): string {

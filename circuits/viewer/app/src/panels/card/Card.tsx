@@ -1,5 +1,5 @@
 /** The selected node: what it is, what it carries, what it comes from and goes to, what it means. */
-import { count, percent, plain, short, signed } from "../../format";
+import { chance, count, percent, plain, short, signed } from "../../format";
 import { PinIcon } from "../icons";
 import { NodeRow } from "../NodeRow";
 import type { Shell } from "../shell";
@@ -128,7 +128,7 @@ function Numbers({ shell, row }: { shell: Shell; row: number }) {
       facts.push(["Before its threshold", plain(nodes.pre_activation[row]), nodes.pre_activation[row]]);
   }
   if (target) facts.push(["Logit, less the mean", plain(target.value), target.value]);
-  if (target?.probability != null) facts.push(["Probability", percent(target.probability), target.probability]);
+  if (target?.probability != null) facts.push(["Probability", chance(target.probability), target.probability]);
   if (kind !== "logit") {
     facts.push(["Influence", percent(nodes.influence[row]), nodes.influence[row]]);
     if (nodes.total[row] !== null) facts.push([`Effect on ${named}`, signed(nodes.total[row]), nodes.total[row]]);

@@ -38,5 +38,5 @@ export function Controls({ scene, mover }: { scene: Scene; mover(): Mover | null
 function combinationCount(scene: Scene): string {
   const { store } = scene;
   const { totals } = store.model.graph;
-  return `${count(store.visibleCombinations.value.length)} of ${count(totals.hyperedges)} combinations`;
+  return `${count(store.visibleCombinations.value.length)} of ${count(totals.combinations)} combinations`;
 }

@@ -1,5 +1,5 @@
 /** How nodes and combinations of the graph are called, in full and beside their mark. */
-import { percent, plain, short, signed } from "../../format";
+import { chance, percent, plain, short, signed } from "../../format";
 import type { Model } from "../../model";
 import type { Store } from "../../store";
 
@@ -37,7 +37,7 @@ export function beside(model: Model, row: number, scale = 1): string {
   const name = short(model.graph.nodes.name[row], 80);
   if (kind[row] === "logit") {
     const target = model.graph.targets.find((one) => one.node === model.graph.nodes.node[row]);
-    return target?.probability == null ? name : `${name} ${percent(target.probability)}`;
+    return target?.probability == null ? name : `${name} ${chance(target.probability)}`;
   }
   // the layer is told by the axis
   return kind[row] === "feature" && name.startsWith(`${layer[row]}/`) ? name.slice(name.indexOf("/") + 1) : name;

@@ -20,5 +20,5 @@ export function counts(store: Store, shown: number, passing: number): string {
   const { totals, hyperedges } = store.model.graph;
   const held = hyperedges.order.filter((order) => order >= 2).length;
   const of = passing === held ? "" : ` of ${count(passing)} that match,`;
-  return `${count(shown)}${of} of ${count(held)} combinations in this file; the run has ${count(totals.hyperedges)}.`;
+  return `${count(shown)}${of} of ${count(held)} combinations in this file; the run has ${count(totals.combinations)}.`;
 }
