@@ -58,10 +58,9 @@ def contents(material: Material, *, interactive: bool = True) -> Report:
     if material.contrast is not None:
         blocks = difference_blocks(material.contrast, material.nodes)
         found.append(Section("difference", "What differs", blocks))
+    suggested = material.document["graph"]["concepts"]
     found += [
-        Section(
-            "concepts", f"Concepts{of}", concept_blocks(material.focus, material.run, interactive=interactive)
-        ),
+        Section("concepts", f"Concepts{of}", concept_blocks(material.focus, material.run, suggested)),
         Section(
             "combinations",
             f"Combinations{of}",
