@@ -161,7 +161,7 @@ def test_two_runs_are_drawn(runs: dict[str, Path], tmp_path: Path) -> None:
     assert code == 0
     assert json.loads(said)["kind"] == "diff"
     assert "side:only here" in out.read_text()
-    for words in (("--kind", "diff"), ("--kind", "upset", "--against", runs["seattle"]), ("--target", "x")):
+    for words in (("--kind", "diff"), ("--kind", "upset", "--against", runs["seattle"])):
         code, _, err = call("plot", runs["dallas"], *words, "-o", tmp_path / "none.svg")
         assert code == 2
         assert "--against RUN2" in err
