@@ -335,7 +335,7 @@ def test_combinations_are_diamonds_that_can_be_switched_off_and_focused(told: To
         assert texts == [words[table["gate"][place]] for place in places]
         dashed = diamonds.evaluate_all("all => all.map(one => one.classList.contains('cv-g-minus'))")
         assert dashed == [table["weight"][place] < 0 for place in places]
-        counted = f"{len(places)} of {told['graph']['totals']['hyperedges']} combinations"
+        counted = f"{len(places)} of {told['graph']['totals']['combinations']} combinations"
         assert page.locator(".cv-g-count").inner_text() == counted
         diamonds.nth(0).focus()
         press(page, "ArrowRight", "Enter")
