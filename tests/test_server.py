@@ -150,7 +150,7 @@ def test_a_run_a_level_deeper_is_reached_with_its_slash_plain_or_encoded(client:
 def test_a_document_is_the_one_python_makes(client: TestClient, runs: Path) -> None:
     graph, other = (load_run(runs / name).with_meta(run=name) for name in ("names", "older/plain"))
     one = client.get("/api/runs/names/document", params={"nodes": 20}).json()
-    assert one == finite(document(graph, shown=Shown(nodes=20), name="names"))
+    assert one == finite(document(graph, answer=circuits.why(graph), shown=Shown(nodes=20), name="names"))
     two = client.get("/api/runs/names/document", params={"against": "older/plain"}).json()
     assert two == finite(document(graph, against=other, name="names"))
     assert client.get("/api/runs/names/document", params={"against": "../private"}).status_code == 404

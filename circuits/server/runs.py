@@ -13,7 +13,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
+from circuits.errors import CircuitsError
 from circuits.graph.graph import Graph
+from circuits.query.answer import Answer
+from circuits.query.why import why
 from circuits.server.desk import Desk
 from circuits.server.folder import Listed
 from circuits.server.records import Choice, Output, Page, Problem, RunItem, Runs
@@ -139,14 +142,24 @@ def _document(served: Served, run: str, against: str | None, nodes: int) -> dict
     key = (one.name, one.checksum, two.name if two else "", two.checksum if two else "", nodes)
 
     def make() -> dict[str, Any]:
+        graph = served.graph_of(one)
         return document(
-            served.graph_of(one),
+            graph,
+            answer=None if two else _why(graph),
             against=served.graph_of(two) if two else None,
             shown=Shown(nodes=nodes),
             name=one.name,
         )
 
     return served.documents.get(key, make)
+
+
+def _why(graph: Graph) -> Answer | None:
+    """Gives why the graph's target is said; None where nothing could be explained."""
+    try:
+        return why(graph)
+    except CircuitsError:
+        return None
 
 
 def _page(graph: Graph, run: str, name: Name, rows: slice) -> dict[str, Any]:

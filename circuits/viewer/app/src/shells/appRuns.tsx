@@ -150,7 +150,7 @@ function sizes(one: RunItem): string {
   const parts: [number | null, string][] = [
     [one.nodes, "nodes"],
     [one.edges, "edges"],
-    [one.hyperedges, "combinations"],
+    [one.hyperedges, "hyperedges"],
     [one.verdicts, "verdicts"],
   ];
   return parts
