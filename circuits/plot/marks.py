@@ -15,7 +15,7 @@ from circuits.graph.graph import Graph
 from circuits.plot import style
 from circuits.plot.labels import Rectangle
 from circuits.plot.layout import LOGIT_LEVEL, TOKEN_LEVEL
-from circuits.query.text import Naming
+from circuits.query.text import Naming, probable
 
 LABEL_WIDTH = 1.15
 TOKEN_WIDTH = 0.85
@@ -110,7 +110,7 @@ def mark_of(row: dict[str, Any], naming: Naming, largest: float) -> Mark:
     if kind == "logit":
         chance = naming.probability(node)
         words = re.sub(r'^"\s*|\s*"$', "", naming.output(node).replace('" over "', " over "))
-        said = style.drawable(words) + (f"  {chance:.2f}" if chance is not None else "")
+        said = style.drawable(words) + (f"  {probable(chance)}" if chance is not None else "")
         text = style.fitted(said, LOGIT_WIDTH)
         return Mark(node, kind, 0, 0, HALF_BOX, style.text_width(text, weight="bold") / 2 + 0.07, text)
     area = min(1.0, float(row["influence"]) / largest)
