@@ -1,7 +1,7 @@
 """Makes the gallery a newcomer looks at first, in `reports/`: every figure, two pages, a tour, and an index.
 
 All of it is about one prompt of the bundled model and one to compare it with; where the SmolLM2 weights are
-installed, three prompts of that model are added as text and picture. It takes two minutes on two cores::
+installed, three prompts of that model are added as text and picture. It takes five minutes on one core::
 
     python analysis/gallery.py            # all
     python analysis/gallery.py --toy      # of the bundled model alone
