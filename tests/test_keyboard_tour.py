@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from browser import needs_chromium, opened
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 from sample_interactions import sample_interactions
 from viewer_page import page_of
@@ -46,7 +46,7 @@ def test_the_whole_tour_by_keyboard(tmp_path: Path) -> None:
 
         # in: Tab comes from the page to the views' tabs; no key was heard before
         press(page, "p", "t", "d")
-        assert page.locator(".circuits-viewer[data-theme]").count() == 0
+        expect(page.locator(".circuits-viewer[data-theme]")).to_have_count(0)
         for _ in range(10):
             press(page, "Tab")
             if focused(page, "e.role") == "tab":
@@ -59,7 +59,7 @@ def test_the_whole_tour_by_keyboard(tmp_path: Path) -> None:
         page.keyboard.type("say mary")
         assert page.get_by_role("option").count() >= 1
         press(page, "Escape")
-        assert page.get_by_role("combobox").count() == 0
+        expect(page.get_by_role("combobox")).to_have_count(0)
         press(page, "/")
         page.keyboard.type("21/1177@13")
         press(page, "Enter")
@@ -73,11 +73,11 @@ def test_the_whole_tour_by_keyboard(tmp_path: Path) -> None:
         second = focused(page, "e.dataset.node")
         assert second not in ("21/1177@13", None)
         press(page, "p")
-        assert page.locator(".cv-pin, .cv-g-pin").count() == 2
+        expect(page.locator(".cv-pin, .cv-g-pin")).to_have_count(2)
 
         # open a card, and go through it and back
         press(page, "Enter")
-        assert page.locator(f".cv-view [data-node='{second}'][aria-pressed=true]").count() == 1
+        expect(page.locator(f".cv-view [data-node='{second}'][aria-pressed=true]")).to_have_count(1)
         press(page, "c", "Tab")
         assert focused(page, "e.closest('.cv-card') !== null") is True
         press(page, "Escape")
@@ -100,7 +100,7 @@ def test_the_whole_tour_by_keyboard(tmp_path: Path) -> None:
         assert focused(page, "e.ariaPressed") == "true"
         assert told(page).startswith("Lit: ")
         press(page, "Escape", "Escape")
-        assert page.locator(".cv-path[aria-pressed=true]").count() == 0
+        expect(page.locator(".cv-path[aria-pressed=true]")).to_have_count(0)
 
         # threshold: fewer and more, of nodes and of edges
         press(page, "Escape")
@@ -117,9 +117,9 @@ def test_the_whole_tour_by_keyboard(tmp_path: Path) -> None:
         press(page, ".", ".")
         assert counts(page) == before
         press(page, "i")
-        assert page.locator("[data-combinations='0']").count() == 1
+        expect(page.locator("[data-combinations='0']")).to_have_count(1)
         press(page, "i")
-        assert page.locator("[data-combinations='0']").count() == 0
+        expect(page.locator("[data-combinations='0']")).to_have_count(0)
 
         # every view, as picture and as table, and back
         names = page.get_by_role("tablist", name="Views").get_by_role("tab").all_inner_texts()
@@ -134,16 +134,16 @@ def test_the_whole_tour_by_keyboard(tmp_path: Path) -> None:
 
         # the answer, help, the theme, the full window
         press(page, "a")
-        assert page.get_by_role("tab", selected=True, name="Answer").count() == 1
+        expect(page.get_by_role("tab", selected=True, name="Answer")).to_have_count(1)
         press(page, "?")
         assert page.get_by_role("dialog", name="Keys").get_by_text("Pin, or unpin").count() == 1
         where = focused(page, "e.closest('dialog') !== null")
         press(page, "Escape")
         assert where is True
-        assert page.get_by_role("dialog").count() == 0
+        expect(page.get_by_role("dialog")).to_have_count(0)
         assert focused(page, "e.closest('.cv-side') !== null") is True
         press(page, "d")
-        assert page.locator(".circuits-viewer[data-theme=dark]").count() == 1
+        expect(page.locator(".circuits-viewer[data-theme=dark]")).to_have_count(1)
         press(page, "w")
         box = page.locator(".circuits-viewer").bounding_box()
         assert box == {"x": 0, "y": 0, "width": 1280, "height": 900}
@@ -152,10 +152,10 @@ def test_the_whole_tour_by_keyboard(tmp_path: Path) -> None:
         # print
         press(page, "r")
         page.wait_for_function("window.printed === 1")
-        assert page.locator(".circuits-viewer[data-theme=light]").count() == 1  # paper is
+        expect(page.locator(".circuits-viewer[data-theme=light]")).to_have_count(1)  # paper is
         page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         press(page)
-        assert page.locator(".circuits-viewer[data-theme=light]").count() == 0
+        expect(page.locator(".circuits-viewer[data-theme=light]")).to_have_count(0)
         page.pdf(path=tmp_path / "page.pdf")
         assert "tokens" in "".join(part.extract_text() for part in PdfReader(tmp_path / "page.pdf").pages)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from browser import needs_chromium, opened
 from hostile_graph import hostile_graph
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sample_interactions import sample_interactions
 
 from circuits.graph.graph import Graph
@@ -98,6 +98,6 @@ def test_hostile_texts_stay_texts_in_the_widget(tmp_path: Path) -> None:
         until(page, "() => window.ready")
         page.locator(".circuits-viewer").wait_for()
         assert page.evaluate("window.hacked") is None
-        assert page.locator(".circuits-viewer img").count() == 0
+        expect(page.locator(".circuits-viewer img")).to_have_count(0)
         assert not seen.errors
         assert not seen.requests

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from browser import accessibility, needs_chromium, opened
 from hostile import HOSTILE
+from playwright.sync_api import expect
 from pypdf import PdfReader
 from sample_graph import TOKENS, sample_graph
 from sample_interactions import MARY, sample_interactions
@@ -220,7 +221,7 @@ def test_tables_sort_with_blanks_last_and_what_was_folded_stays_folded(page_file
             assert numbers == sorted(numbers, reverse=turned)
         folded = page.locator(FOLDED).count()
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        assert page.locator(FOLDED).count() == 0
+        expect(page.locator(FOLDED)).to_have_count(0)
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.locator(FOLDED).count() == folded > 0
 
@@ -228,7 +229,7 @@ def test_tables_sort_with_blanks_last_and_what_was_folded_stays_folded(page_file
 def test_on_paper_every_section_stands_with_the_still_picture(page_file: Path) -> None:
     with opened(page_file) as (page, _):
         page.wait_for_selector("#circuits-viewer.live")
-        assert page.locator(".for-print").count() == 1
+        expect(page.locator(".for-print")).to_have_count(1)
         page.emulate_media(media="print")
         assert page.locator(".for-print svg .node").count() > 20
         assert page.locator(".for-print svg").first.is_visible()

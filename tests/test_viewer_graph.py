@@ -12,7 +12,7 @@ import networkx as nx
 import pytest
 from browser import accessibility, needs_chromium, opened
 from hostile import HOSTILE
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sample_interactions import sample_interactions
 from viewer_page import page_of
 
@@ -185,7 +185,7 @@ def test_arrows_move_the_focus_to_what_lies_there(told: Told, page_file: Path) -
         show(page, 100, 50)
         page.wait_for_timeout(200)
         boxes = marks(page)
-        assert page.locator('.cv-graph [data-row][tabindex="0"]').count() == 1
+        expect(page.locator('.cv-graph [data-row][tabindex="0"]')).to_have_count(1)
         checked = 0
         for name in ("tok@1", "9/88@9", "18/222@13", "26/1219@13", "logit:Mary"):
             for way in ("ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"):
@@ -346,7 +346,7 @@ def test_combinations_are_diamonds_that_can_be_switched_off_and_focused(told: To
         assert set(lit) >= {name for name in table["members"][places[1]] if name in nodes["node"]}
         assert page.locator(".cv-told").inner_text().startswith(texts[1])
         press(page, "i")
-        assert diamonds.count() == 0
+        expect(diamonds).to_have_count(0)
         assert seen.errors == []
 
 
@@ -380,7 +380,7 @@ def test_it_is_moved_by_keys_wheel_and_drag_and_found_again(page_file: Path) -> 
         page.locator("[data-row][aria-pressed=true]").wait_for(state="attached")
         page.mouse.click(x, y)  # on the ground: lets go
         page.evaluate(SETTLE)
-        assert page.locator("[data-row][aria-pressed=true]").count() == 0
+        expect(page.locator("[data-row][aria-pressed=true]")).to_have_count(0)
         page.mouse.dblclick(x, y)
         page.wait_for_timeout(250)
         assert marks(page)["tok@1"] == pytest.approx(before["tok@1"], abs=0.6)
@@ -407,7 +407,7 @@ def test_paper_gets_all_of_it_as_lines_and_the_screen_is_as_it_was(page_file: Pa
             assert stage["y"] <= top < bottom <= stage["y"] + stage["height"]
         page.emulate_media(media="screen")
         page.wait_for_timeout(200)
-        assert page.locator(".cv-g-paper").count() == 0
+        expect(page.locator(".cv-g-paper")).to_have_count(0)
         after = marks(page)
         assert all(after[node] == pytest.approx(box, abs=0.6) for node, box in before.items())
         assert seen.errors == []
@@ -428,10 +428,10 @@ def test_hostile_names_are_text_and_break_nothing(told: Told, tmp_path: Path) ->
         focus(page, "tok@1")
         press(page, "f", "t")
         assert page.evaluate("window.hacked") is None
-        assert page.locator(".circuits-viewer img, .circuits-viewer script").count() == 0
+        expect(page.locator(".circuits-viewer img, .circuits-viewer script")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         press(page, "t")
-        assert page.locator(".cv-graph [data-row]").count() == len(graph["nodes"]["node"])
+        expect(page.locator(".cv-graph [data-row]")).to_have_count(len(graph["nodes"]["node"]))
         lengths = page.locator(".cv-graph [aria-label]").evaluate_all(
             "all => all.map(one => one.getAttribute('aria-label').length)"
         )
@@ -455,7 +455,7 @@ def test_the_graph_and_its_table_are_accessible_and_say_the_same(
             bodies.nth(0).locator("tr th [data-node]").evaluate_all("all => all.map(one => one.dataset.node)")
         )
         assert set(told_nodes) == nodes
-        assert bodies.nth(1).locator("tr").count() == min(200, edges)
+        expect(bodies.nth(1).locator("tr")).to_have_count(min(200, edges))
         page.locator(".cv-twin thead button", has_text="Influence").click()
         head = page.locator(".cv-twin th[aria-sort]", has_text="Influence")
         assert head.get_attribute("aria-sort") == "descending"

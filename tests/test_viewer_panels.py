@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from browser import accessibility, needs_chromium, opened
 from hostile import HOSTILE
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sample_interactions import sample_interactions
 from viewer_page import page_of
 
@@ -123,7 +123,7 @@ def test_search_selects_and_the_card_has_the_numbers_of_the_run(
         assert offered == [part["node"][row] for row in first]
         find(page, "21/1177")
         assert page.get_by_role("option").all_inner_texts()[0].startswith("●")
-        assert page.get_by_text("1 of 66 nodes.").count() == 1
+        expect(page.get_by_text("1 of 66 nodes.")).to_have_count(1)
         page.keyboard.press("Escape")
         find(page, "john")
         labels = graph.nodes.filter(pl.col("label").str.to_lowercase().str.contains("john"))
@@ -151,7 +151,7 @@ def test_search_selects_and_the_card_has_the_numbers_of_the_run(
         keys(page)
         first = next(iter(incoming))
         assert page.evaluate("document.activeElement.className") == "cv-card-title"
-        assert page.locator(f"[data-node='{first}'][aria-pressed=true]").count() == 1
+        expect(page.locator(f"[data-node='{first}'][aria-pressed=true]")).to_have_count(1)
         assert seen.errors == []
 
 
@@ -168,7 +168,7 @@ def test_a_group_made_by_hand_goes_back_into_the_run(graph: Graph, page_file: Pa
             find(page, query)
             keys(page, "Enter", "p")
         keys(page, "g")
-        assert page.get_by_role("dialog").get_by_text("Of 2 nodes").count() == 1
+        expect(page.get_by_role("dialog").get_by_text("Of 2 nodes")).to_have_count(1)
         page.keyboard.type("21/1177@13")
         keys(page, "Enter")
         assert page.get_by_role("alert").inner_text() == "This is the name of a node."
@@ -178,7 +178,7 @@ def test_a_group_made_by_hand_goes_back_into_the_run(graph: Graph, page_file: Pa
         assert page.locator(".cv-told").inner_text() == "Group Mary <b>&: 2 nodes"
         page.get_by_text("Mary <b>&", exact=True).click()
         keys(page)
-        assert page.locator(".cv-grouped").count() == 2
+        expect(page.locator(".cv-grouped")).to_have_count(2)
         with page.expect_download() as download:
             page.get_by_role("button", name="Save as JSON").click()
         saved = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
@@ -186,7 +186,7 @@ def test_a_group_made_by_hand_goes_back_into_the_run(graph: Graph, page_file: Pa
         assert concepts["Mary <b>&"] == {"21/1177@13", "24/1042@13"}
         page.get_by_role("button", name="Take 24/1042@13 out of Mary <b>&").click()
         keys(page)
-        assert page.locator(".cv-grouped").count() == 1
+        expect(page.locator(".cv-grouped")).to_have_count(1)
         page.get_by_role("button", name="Rename").click()
         page.keyboard.type("one")
         keys(page, "Enter")
@@ -196,7 +196,7 @@ def test_a_group_made_by_hand_goes_back_into_the_run(graph: Graph, page_file: Pa
         assert page.locator(".cv-group summary bdi").all_inner_texts() == twice
         page.locator(".cv-group summary").click()
         page.get_by_role("button", name="Remove").click()
-        assert page.locator(".cv-group").count() == 0
+        expect(page.locator(".cv-group")).to_have_count(0)
         assert page.evaluate("document.activeElement.closest('.circuits-viewer') !== null")
         assert seen.errors == []
 
@@ -330,7 +330,7 @@ def test_hostile_texts_are_texts_in_every_panel_and_view(told: dict[str, Any], t
             < 2_000
         )
         assert page.evaluate("window.hacked") is None
-        assert page.locator("main img, main script").count() == 0
+        expect(page.locator("main img, main script")).to_have_count(0)
         assert seen.requests == []
         assert seen.errors == []
 
@@ -346,7 +346,7 @@ def test_nothing_bars_anyone(size: Any, theme: Any, page_file: Path) -> None:
         for turn in range(2):  # as the system has it, then the other theme by the switch
             for key, panel in PANELS.items():
                 keys(page, key)
-                assert page.get_by_role("tab", selected=True, name=panel).count() == 1
+                expect(page.get_by_role("tab", selected=True, name=panel)).to_have_count(1)
                 assert accessibility(page) == [], (turn, panel)
                 assert no_sideways_scroll(page), panel
                 targets = page.locator(".cv-toolbar, .cv-side").locator("button, input, summary")
@@ -357,5 +357,5 @@ def test_nothing_bars_anyone(size: Any, theme: Any, page_file: Path) -> None:
                 assert no_sideways_scroll(page), key
                 keys(page, "Escape")
             keys(page, "d")
-        assert page.locator(f".circuits-viewer[data-theme={theme}]").count() == 1
+        expect(page.locator(f".circuits-viewer[data-theme={theme}]")).to_have_count(1)
         assert seen.errors == []

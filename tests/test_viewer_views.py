@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from browser import Seen, accessibility, needs_chromium, opened
 from hostile import HOSTILE
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sample_graph import sample_graph
 from sample_interactions import sample_interactions
 from viewer_page import page_of
@@ -134,7 +134,7 @@ def test_pictures_and_tables_of_combinations_hold_what_the_file_holds(
                 members = {member for row in held for member in table["members"][row]}
                 targets = {table["target"][row] for row in held}
                 assert marks(page) == {"c": len(held), "m": len(members), "t": len(targets)}
-                total, run = len(rows), told["graph"]["totals"]["hyperedges"]
+                total, run = len(rows), told["graph"]["totals"]["combinations"]
                 counted = page.locator(".cv-p-counts").first.inner_text()
                 assert counted.startswith(f"{len(held):,} of")
                 assert f"{total:,} combinations in this file" in counted
@@ -168,7 +168,7 @@ def test_the_matrix_and_its_cells_tell_the_files_sums_and_pairs(dallas: Told, tm
     table = graph["hyperedges"]
     with opened(page_of(dallas, tmp_path / "page.html"), viewport=WIDE) as (page, seen):
         show(page, "matrix")
-        assert page.locator("[data-mark]").count() == len(wanted)
+        expect(page.locator("[data-mark]")).to_have_count(len(wanted))
         # all pairs between words are words: the cell lists those of its direction that are in the file
         page.locator("[data-mark='0·0+']").focus()
         page.keyboard.press("Enter")
@@ -217,7 +217,7 @@ def test_heads_show_each_score_and_every_product(dallas: Told, sample: Told, tmp
             )
             for head, rows in heads.items():
                 show(page, "qk", Head=head)
-                assert page.locator("[data-mark]").count() == len({table["target"][row] for row in rows})
+                expect(page.locator("[data-mark]")).to_have_count(len({table["target"][row] for row in rows}))
                 show(page, "qk", "Table")
                 found = Counter(float(line["interaction"]) for line in saved(page))
                 assert found == Counter(table["weight"][row] for row in rows)
@@ -284,7 +284,7 @@ def test_a_comparison_tells_both_values_of_every_node(dallas: Told, tmp_path: Pa
         show_all(page, "diff")
         placed = [sum(pos is not None for pos in nodes["pos"]) for nodes in (here, there)]
         alone = sum(diff["there"][row] == "only" and pos is not None for row, pos in enumerate(there["pos"]))
-        assert page.locator("[data-mark]").count() == placed[0] + alone
+        expect(page.locator("[data-mark]")).to_have_count(placed[0] + alone)
         assert page.locator(".cv-p-finding p").all_inner_texts()[:2] == diff["finding"][:2]
         page.get_by_label("Shown", exact=True).select_option("panes")
         page.evaluate(SETTLE)
