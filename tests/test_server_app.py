@@ -96,7 +96,10 @@ def test_from_the_list_to_a_run_a_question_and_sql_with_no_request_elsewhere(fol
         viewer.get_by_role("tab", name="Answer").click()
         page.get_by_label("Question").fill("which pairs drive logit:Mary")
         page.get_by_role("button", name="Ask").click()
-        expect(viewer.locator(".cv-finding").first).to_be_visible(timeout=PATIENT)
+        expect(viewer.locator(".cv-told")).to_have_text(
+            "Answered: which pairs drive logit:Mary", timeout=PATIENT
+        )
+        expect(viewer.locator(".cv-finding").first).to_be_visible()
         page.get_by_label("Question").fill("whi")
         page.get_by_role("button", name="Ask").click()
         expect(viewer.get_by_role("alert")).to_contain_text("why", timeout=PATIENT)
