@@ -190,7 +190,7 @@ def _save(rows: Rows, path: Path, how: Format, *, overwrite: bool) -> None:
 
 
 def _show_schema(run: Path, output: Output) -> None:
-    from circuits.query.sql.ask import examples, summary
+    from circuits.query.sql.ask import described, examples, summary
     from circuits.query.sql.functions import FUNCTIONS
     from circuits.query.sql.tables import MACROS, TABLES
 
@@ -214,15 +214,5 @@ def _show_schema(run: Path, output: Output) -> None:
     first = shown["inputs_of"]
     argument = shlex.quote(first) if set(first) & set('"$`\\!') else f'"{first}"'
     more = [(f"circuits query {quoted} {argument}", "a first query")]
-    document = {
-        "tables": {
-            name: {"row": table.row, "rows": counts[name], "columns": dict(table.columns)}
-            for name, table in TABLES.items()
-        },
-        "macros": {
-            name: {"parameters": macro.parameters, "gives": macro.gives, "example": shown[name]}
-            for name, macro in MACROS.items()
-        },
-        "untrusted_functions": sorted(FUNCTIONS),
-    }
+    document = described(counts, shown) | {"untrusted_functions": sorted(FUNCTIONS)}
     output.result(stack(*tables, *macros, Group(heading("Next"), commands(more))), document)

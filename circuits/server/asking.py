@@ -116,21 +116,10 @@ def _rows(served: Served, run: str, query: str) -> dict[str, Any]:
 
 
 def _schema(served: Served, run: str) -> dict[str, Any]:
-    from circuits.query.sql.ask import examples, summary
-    from circuits.query.sql.tables import MACROS, TABLES
+    from circuits.query.sql.ask import described, examples, summary
 
     path = served.folder.find(run).path
-    counts, shown = summary(path), examples(path)
-    return {
-        "tables": {
-            name: {"row": table.row, "rows": counts[name], "columns": dict(table.columns)}
-            for name, table in TABLES.items()
-        },
-        "macros": {
-            name: {"parameters": macro.parameters, "gives": macro.gives, "example": shown[name]}
-            for name, macro in MACROS.items()
-        },
-    }
+    return described(summary(path), examples(path))
 
 
 def _intervened(served: Served, run: str, body: InterveneBody) -> dict[str, Any]:

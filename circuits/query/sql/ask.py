@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -115,4 +115,23 @@ def examples(of: Graph | str | Path) -> Mapping[str, str]:
     return {
         name: macro.example.format(source=feature, target=target, token=token)
         for name, macro in MACROS.items()
+    }
+
+
+def described(counts: Mapping[str, int], shown: Mapping[str, str]) -> dict[str, Any]:
+    """Gives what can be asked of a run as one JSON document: tables and views, functions.
+
+    Args:
+        counts: what `summary` gives.
+        shown: what `examples` gives.
+    """
+    return {
+        "tables": {
+            name: {"row": table.row, "rows": counts[name], "columns": dict(table.columns)}
+            for name, table in TABLES.items()
+        },
+        "macros": {
+            name: {"parameters": macro.parameters, "gives": macro.gives, "example": shown[name]}
+            for name, macro in MACROS.items()
+        },
     }
